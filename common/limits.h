@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Every limit and timer of the product, each with its reason. Defaults of config keys live in the
+// schema (control/config_schema.c), which takes them from here where both need them.
+
+// Data plane shape.
+#define TD_WORKERS_MAX 64
+#define TD_PORTS_MAX 16
+#define TD_QUEUES_MAX 64 // receive queues of one port
+#define TD_BURST 32 // packets a stage handles at once: rx burst of every PMD we tested
+#define TD_NAME_MAX 32 // names of ports and tunnels, with terminator
+
+// Rings. Powers of two (rte_ring).
+#define TD_HANDOFF_RING 1024 // packets from one worker to another
+#define TD_PUNT_RING 1024 // packets from one worker to the kernel
+#define TD_INJECT_RING 1024 // packets from the kernel to one worker
+#define TD_EVENT_RING 1024 // events from one worker
+
+// Punted packets per second and worker, by class: a flood of one class leaves the others alone.
+#define TD_PUNT_ARP_PER_S 2000
+#define TD_PUNT_IKE_PER_S 20000
+#define TD_PUNT_ICMP_PER_S 2000
+#define TD_PUNT_OTHER_PER_S 10000
+// Unknown-SPI events per second and worker (RFC 4301 5.2 asks for an audit, not for a flood).
+#define TD_UNKNOWN_SPI_EVENTS_PER_S 10
+#define TD_ACQUIRE_EVENTS_PER_S 10
+// Authentication failures of one SA within a second that raise one event.
+#define TD_AUTH_BURST 8
+
+// Packets that wait for a neighbour, per worker and per next hop; they wait one second at most,
+// as the kernel does (unres_qlen, RFC 4861 7.2.2 asks for at least one).
+#define TD_HOLD_PER_WORKER 128
+#define TD_HOLD_PER_NEIGHBOUR 16
+#define TD_HOLD_MS 1000
+
+// Replay windows in packets (RFC 4303 3.4.3 asks for 32 at least; RFC 6479 bitmap words are 64 bits).
+#define TD_REPLAY_WINDOW_MIN 64
+#define TD_REPLAY_WINDOW_MAX 8192
+#define TD_REPLAY_WINDOW_DEFAULT 1024
+
+// SPIs 1 to 255 are reserved by IANA, 0 is for local use (RFC 4303 2.1).
+#define TD_SPI_MIN 256u
+// A packet of an SPI removed less than this long ago is late, not unknown.
+#define TD_SPI_LATE_S 60
+
+// A soft event is raised when this much of the 32-bit sequence space is left (RFC 4303 3.3.3).
+#define TD_SEQ_SOFT_LEFT 0x10000000u
+
+// Rollover: an old inbound SA drains this long (strongSwan's default is 5 s too).
+#define TD_DRAIN_DEFAULT_MS 5000
+
+// The control thread looks at worker events, punted packets and reclaimable memory this often.
+#define TD_TICK_NS 500000ull
+
+// Control socket.
+#define TD_RPC_CLIENTS_MAX 2048
+#define TD_RPC_LINE_MAX (4u << 20) // bytes of one request; a longer one ends the connection
+#define TD_RPC_PENDING_MAX (32u << 20) // bytes that wait for a slow reader before it is cut off
+#define TD_RPC_EVENTS_MAX (1u << 20) // bytes that wait for a slow subscriber before events are lost
+#define TD_RPC_BULK_MAX 10000 // objects in one bulk request
+
+// Fingerprints of keys of removed outbound SAs that are remembered, so that no nonce is used twice with
+// a key (RFC 4106 2); the oldest go first. 24 bytes each: 28 MB at most.
+#define TD_USED_KEYS_MAX (1u << 20)
+#define TD_RPC_ACCEPT_RETRY_MS 200 // pause after running out of descriptors
+
+// ESP and IP.
+#define TD_IPV4_TTL 64 // outer header (RFC 1700)
+#define TD_MTU_MIN 576 // RFC 791: every host takes 576 bytes
+#define TD_MTU_MAX 9000

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/cli/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DIRECTION(is_required)                                                                               \
+	{                                                                                                    \
+		"direction", TD_OPTION_TEXT, is_required, "in|out", "direction of the SA"                    \
+	}
+#define TUNNEL(is_required)                                                                                  \
+	{                                                                                                    \
+		"tunnel", TD_OPTION_TEXT, is_required, "TUNNEL", "tunnel of the SA"                          \
+	}
+
+static const struct td_option sa_add_options[] = {
+    {"spi", TD_OPTION_NUMBER, true, "SPI", "256 to 4294967295, decimal or 0x"},
+    DIRECTION(true),
+    TUNNEL(true),
+    {"suite", TD_OPTION_TEXT, true, "SUITE", "see \"tandemctl suite list\""},
+    {"key-file", TD_OPTION_KEY_FILE, false, "FILE", "file of mode 0600 with the key in hexadecimal"},
+    {"key", TD_OPTION_KEY, false, "-", "read the key from standard input"},
+    {"worker", TD_OPTION_NUMBER, false, "N", "worker that owns the SA (default 0)"},
+    {"activate", TD_OPTION_FLAG, false, NULL, "outbound: switch to it in the same step"},
+    {"esn", TD_OPTION_FLAG, false, NULL, "64-bit sequence numbers"},
+    {"replay-window", TD_OPTION_NUMBER, false, "PACKETS", "inbound: 64 to 8192 (default: the tunnel's)"},
+    {"soft-bytes", TD_OPTION_NUMBER, false, "BYTES", "raise an event after so many payload bytes"},
+    {"hard-bytes", TD_OPTION_NUMBER, false, "BYTES", "stop the SA after so many payload bytes"},
+    {"soft-packets", TD_OPTION_NUMBER, false, "N", "raise an event after so many packets"},
+    {"hard-packets", TD_OPTION_NUMBER, false, "N", "stop the SA after so many packets"},
+    {"soft-ms", TD_OPTION_NUMBER, false, "MS", "raise an event after this time"},
+    {"hard-ms", TD_OPTION_NUMBER, false, "MS", "stop the SA after this time"},
+    {0},
+};
+static const struct td_option sa_switch_options[] = {
+    TUNNEL(true),
+    DIRECTION(false),
+    {0},
+};
+static const struct td_option sa_drain_options[] = {
+    TUNNEL(false),
+    DIRECTION(false),
+    {"drain-ms", TD_OPTION_NUMBER, false, "MS", "how long it still decrypts (default: the tunnel's)"},
+    {0},
+};
+static const struct td_option sa_delete_options[] = {
+    TUNNEL(false),
+    DIRECTION(true),
+    {"force", TD_OPTION_FLAG, false, NULL, "even if it is the current outbound SA"},
+    {0},
+};
+static const struct td_option sa_list_options[] = {
+    {"tunnel", TD_OPTION_TEXT, false, "TUNNEL", "only those of this tunnel"},
+    {0},
+};
+static const struct td_option drops_options[] = {
+    {"all", TD_OPTION_FLAG, false, NULL, "also reasons without a drop"},
+    {0},
+};
+static const struct td_option events_options[] = {
+    {"count", TD_OPTION_LOCAL, false, "N", "end after so many events"},
+    {0},
+};
+static const struct td_option ping_options[] = {
+    {"wait", TD_OPTION_LOCAL, false, "SECONDS", "keep trying for so long"},
+    {0},
+};
+static const struct td_option no_options[] = {{0}};
+
+#define LIST(noun, method, help, print)                                                                      \
+	{                                                                                                    \
+		noun, "list", method, help, TD_OPERAND_NONE, no_options, td_call_run, print                  \
+	}
+
+const struct td_command td_commands[] = {
+    {"sa", "add", "sa.add", "install an SA", TD_OPERAND_NONE, sa_add_options, td_call_run, td_print_done},
+    {"sa", "switch", "sa.switch", "make an outbound SA the current one of its tunnel", TD_OPERAND_SPI,
+        sa_switch_options, td_call_run, td_print_done},
+    {"sa", "drain", "sa.drain", "let an inbound SA decrypt a while longer, then remove it", TD_OPERAND_SPI,
+        sa_drain_options, td_call_run, td_print_done},
+    {"sa", "delete", "sa.delete", "remove an SA now", TD_OPERAND_SPI, sa_delete_options, td_call_run,
+        td_print_done},
+    {"sa", "list", "sa.list", "list the SAs", TD_OPERAND_NONE, sa_list_options, td_call_run, td_print_sas},
+    {"sa", "load", "sa.add", "install a JSON list of SA objects, all or none of them", TD_OPERAND_FILE,
+        no_options, td_run_sa_load, td_print_done},
+    LIST("tunnel", "tunnel.list", "list the tunnels", td_print_tunnels),
+    LIST(
+        "policy", "policy.list", "list the policies in the order in which they are tried", td_print_policies),
+    LIST("worker", "worker.list", "list the workers", td_print_workers),
+    LIST("port", "port.list", "list the ports", td_print_ports),
+    LIST("suite", "suite.list", "list the cipher suites", td_print_suites),
+    {"drops", NULL, "drop.list", "why packets were dropped", TD_OPERAND_NONE, drops_options, td_call_run,
+        td_print_drops},
+    {"events", NULL, "events.subscribe", "follow events", TD_OPERAND_NONE, events_options, td_run_events,
+        NULL},
+    {"call", NULL, NULL, "call a method of the control protocol", TD_OPERAND_CALL, no_options, td_run_method,
+        td_print_json},
+    {"version", NULL, "version", "version of the daemon", TD_OPERAND_NONE, no_options, td_call_run,
+        td_print_version},
+    {"ping", NULL, "version", "check that the daemon answers", TD_OPERAND_NONE, ping_options, td_run_ping,
+        NULL},
+    {0},
+};
+
+static void option_print(const struct td_option *option, const char *start)
+{
+	printf("%s%s--%s%s%s%s", start, option->required ? "" : "[", option->name,
+	    option->value != NULL ? " " : "", option->value != NULL ? option->value : "",
+	    option->required ? "" : "]");
+}
+
+void td_command_usage(const struct td_command *command, bool long_form)
+{
+	static const char *const operands[] = {
+	    [TD_OPERAND_NONE] = "",
+	    [TD_OPERAND_SPI] = " SPI",
+	    [TD_OPERAND_FILE] = " FILE",
+	    [TD_OPERAND_CALL] = " METHOD [JSON]",
+	};
+	const struct td_option *option;
+	char text[80];
+
+	printf("%s%s%s%s%s", long_form ? "Usage: tandemctl [-s SOCKET] [--json] " : "  ", command->noun,
+	    command->verb != NULL ? " " : "", command->verb != NULL ? command->verb : "",
+	    operands[command->operand]);
+	for (option = command->options; option->name != NULL; option++) {
+		if (long_form || option->required)
+			option_print(option, " ");
+	}
+	if (!long_form) {
+		printf("%s\n      %s\n", command->options[0].name != NULL ? " ..." : "", command->help);
+		return;
+	}
+	printf("\n%s\n\n", command->help);
+	for (option = command->options; option->name != NULL; option++) {
+		snprintf(
+		    text, sizeof(text), "%s %s", option->name, option->value != NULL ? option->value : "");
+		printf("  --%-24s %s\n", text, option->help);
+	}
+}
+
+void td_commands_help(void)
+{
+	const struct td_command *command;
+
+	puts("Usage: tandemctl [-s SOCKET] [--json] NOUN VERB ...\n\n"
+	     "  -s, --socket SOCKET  tandemd's control socket (default /run/tandem/tandem.sock)\n"
+	     "      --json           print the result as one line of JSON\n"
+	     "  -h, --help           print this, or behind a command its options\n"
+	     "\n"
+	     "Commands:");
+	for (command = td_commands; command->noun != NULL; command++)
+		td_command_usage(command, false);
+	puts("\nExit codes: 0 done, 1 the daemon refused, 2 wrong usage, 3 the daemon cannot be reached.");
+}
+
+void td_commands_complete(void)
+{
+	const struct td_command *command;
+	const struct td_option *option;
+
+	for (command = td_commands; command->noun != NULL; command++) {
+		printf("%s %s", command->noun, command->verb != NULL ? command->verb : "-");
+		for (option = command->options; option->name != NULL; option++)
+			printf(" --%s", option->name);
+		putchar('\n');
+	}
+}

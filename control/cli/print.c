@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/cli/command.h"
+#include "control/cli/table.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+void td_print_json(const json_t *result)
+{
+	json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
+}
+
+// {"added": 3} and its like: "added 3". "draining 1" and "switched 1" read as well.
+void td_print_done(const json_t *result)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)result, key, value)
+		printf("%s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+}
+
+void td_print_version(const json_t *result)
+{
+	const char *program = json_string_value(json_object_get(result, "program"));
+	const char *version = json_string_value(json_object_get(result, "version"));
+
+	printf("%s %s, protocol %" JSON_INTEGER_FORMAT "\n", program != NULL ? program : "?",
+	    version != NULL ? version : "?", json_integer_value(json_object_get(result, "protocol")));
+}
+
+void td_print_sas(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"SPI", "spi", TD_CELL_SPI},
+	    {"DIRECTION", "direction", TD_CELL_TEXT},
+	    {"TUNNEL", "tunnel", TD_CELL_TEXT},
+	    {"SUITE", "suite", TD_CELL_TEXT},
+	    {"WORKER", "worker", TD_CELL_NUMBER},
+	    {"STATE", "state", TD_CELL_TEXT},
+	    {"CURRENT", "current", TD_CELL_TEXT},
+	    {"AGE-MS", "age_ms", TD_CELL_NUMBER},
+	    {"PACKETS", "packets", TD_CELL_NUMBER},
+	    {"BYTES", "bytes", TD_CELL_NUMBER},
+	    {"SEQUENCE", "sequence", TD_CELL_NUMBER},
+	    {"AUTH-FAILED", "auth_failed", TD_CELL_NUMBER},
+	    {"REPLAYED", "replayed", TD_CELL_NUMBER},
+	};
+
+	td_table_print(json_object_get(result, "sas"), columns, COUNT(columns));
+}
+
+void td_print_tunnels(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"NAME", "name", TD_CELL_TEXT},
+	    {"LOCAL", "local_address", TD_CELL_TEXT},
+	    {"REMOTE", "remote_address", TD_CELL_TEXT},
+	    {"LOCAL-NETS", "local", TD_CELL_TEXT},
+	    {"REMOTE-NETS", "remote", TD_CELL_TEXT},
+	    {"ESTABLISHED", "established", TD_CELL_TEXT},
+	    {"OUT-SPI", "outbound_spi", TD_CELL_SPI},
+	    {"IN-SPIS", "inbound_spis", TD_CELL_SPI},
+	    {"PACKETS-IN", "packets_in", TD_CELL_NUMBER},
+	    {"PACKETS-OUT", "packets_out", TD_CELL_NUMBER},
+	    {"BYTES-IN", "bytes_in", TD_CELL_NUMBER},
+	    {"BYTES-OUT", "bytes_out", TD_CELL_NUMBER},
+	};
+
+	td_table_print(json_object_get(result, "tunnels"), columns, COUNT(columns));
+}
+
+// "any" or "500" or "500-510", under a new key.
+static void ports_merge(json_t *policy, const char *low_key, const char *high_key, const char *key)
+{
+	json_int_t low = json_integer_value(json_object_get(policy, low_key));
+	json_int_t high = json_integer_value(json_object_get(policy, high_key));
+	char text[48] = "any";
+
+	if (low == high)
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, low);
+	else if (low != 0 || high != UINT16_MAX)
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT, low, high);
+	json_object_set_new(policy, key, json_string(text));
+}
+
+void td_print_policies(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"ACTION", "action", TD_CELL_TEXT},
+	    {"DIRECTION", "direction", TD_CELL_TEXT},
+	    {"LOCAL", "local", TD_CELL_TEXT},
+	    {"REMOTE", "remote", TD_CELL_TEXT},
+	    {"PROTOCOL", "protocol", TD_CELL_TEXT},
+	    {"LOCAL-PORT", "local_ports", TD_CELL_TEXT},
+	    {"REMOTE-PORT", "remote_ports", TD_CELL_TEXT},
+	    {"TUNNEL", "tunnel", TD_CELL_TEXT},
+	    {"ORIGIN", "origin", TD_CELL_TEXT},
+	};
+	json_t *policies = json_object_get(result, "policies"), *policy;
+	size_t index;
+
+	json_array_foreach (policies, index, policy) {
+		ports_merge(policy, "local_port_low", "local_port_high", "local_ports");
+		ports_merge(policy, "remote_port_low", "remote_port_high", "remote_ports");
+		if (json_integer_value(json_object_get(policy, "protocol")) == 0)
+			json_object_set_new(policy, "protocol", json_string("any"));
+	}
+	td_table_print(policies, columns, COUNT(columns));
+}
+
+void td_print_workers(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"WORKER", "worker", TD_CELL_NUMBER},
+	    {"CORE", "core", TD_CELL_NUMBER},
+	    {"IDLE%", "idle_percent", TD_CELL_NUMBER},
+	    {"RX", "rx_packets", TD_CELL_NUMBER},
+	    {"TX", "tx_packets", TD_CELL_NUMBER},
+	    {"ESP-IN", "esp_in_packets", TD_CELL_NUMBER},
+	    {"ESP-OUT", "esp_out_packets", TD_CELL_NUMBER},
+	    {"PUNTED", "punted", TD_CELL_NUMBER},
+	    {"INJECTED", "injected", TD_CELL_NUMBER},
+	    {"HANDOFF-OUT", "handoff_out", TD_CELL_NUMBER},
+	    {"HANDOFF-IN", "handoff_in", TD_CELL_NUMBER},
+	    {"HELD", "held", TD_CELL_NUMBER},
+	};
+	json_t *workers = json_object_get(result, "workers"), *worker;
+	json_int_t loops, idle;
+	size_t index;
+
+	json_array_foreach (workers, index, worker) {
+		loops = json_integer_value(json_object_get(worker, "loops"));
+		idle = json_integer_value(json_object_get(worker, "idle_loops"));
+		if (loops > 0)
+			json_object_set_new(worker, "idle_percent",
+			    json_integer((json_int_t)(100.0 * (double)idle / (double)loops)));
+		if (json_integer_value(json_object_get(worker, "core")) < 0)
+			json_object_set_new(worker, "core", json_string("any"));
+	}
+	td_table_print(workers, columns, COUNT(columns));
+}
+
+void td_print_ports(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"NAME", "name", TD_CELL_TEXT},
+	    {"ROLE", "role", TD_CELL_TEXT},
+	    {"DRIVER", "driver", TD_CELL_TEXT},
+	    {"MAC", "mac", TD_CELL_TEXT},
+	    {"LINK", "link_up", TD_CELL_TEXT},
+	    {"MTU", "mtu", TD_CELL_NUMBER},
+	    {"RXQ", "rx_queues", TD_CELL_NUMBER},
+	    {"TXQ", "tx_queues", TD_CELL_NUMBER},
+	    {"RSS", "rss", TD_CELL_TEXT},
+	    {"RX", "rx_packets", TD_CELL_NUMBER},
+	    {"TX", "tx_packets", TD_CELL_NUMBER},
+	    {"RX-BYTES", "rx_bytes", TD_CELL_NUMBER},
+	    {"TX-BYTES", "tx_bytes", TD_CELL_NUMBER},
+	    {"RX-MISSED", "rx_missed", TD_CELL_NUMBER},
+	    {"RX-ERRORS", "rx_errors", TD_CELL_NUMBER},
+	    {"TX-ERRORS", "tx_errors", TD_CELL_NUMBER},
+	};
+	json_t *ports = json_object_get(result, "ports"), *port;
+	size_t index;
+
+	json_array_foreach (ports, index, port)
+		json_object_set_new(port, "link_up",
+		    json_string(json_is_true(json_object_get(port, "link_up")) ? "up" : "down"));
+	td_table_print(ports, columns, COUNT(columns));
+}
+
+void td_print_suites(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"NAME", "name", TD_CELL_TEXT},
+	    {"KEY-BYTES", "key_bytes", TD_CELL_NUMBER},
+	    {"IV-BYTES", "iv_bytes", TD_CELL_NUMBER},
+	    {"ICV-BYTES", "icv_bytes", TD_CELL_NUMBER},
+	    {"REFERENCE", "reference", TD_CELL_TEXT},
+	};
+
+	td_table_print(json_object_get(result, "suites"), columns, COUNT(columns));
+}
+
+void td_print_drops(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"REASON", "reason", TD_CELL_TEXT},
+	    {"PACKETS", "packets", TD_CELL_NUMBER},
+	    {"SEVERITY", "severity", TD_CELL_TEXT},
+	    {"HELP", "help", TD_CELL_TEXT},
+	};
+	const json_t *drops = json_object_get(result, "drops");
+
+	if (json_array_size(drops) == 0)
+		puts("no packet was dropped");
+	else
+		td_table_print(drops, columns, COUNT(columns));
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The one table of configuration keys. The parser, the defaults, the error messages and
+// tandemd --help-config are all made from it.
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum td_config_type {
+	TD_CONFIG_INTEGER, // int or unsigned
+	TD_CONFIG_BOOLEAN,
+	TD_CONFIG_NAME, // char[]: A-Z a-z 0-9 _ . -
+	TD_CONFIG_PATH, // char[]: absolute
+	TD_CONFIG_DEVICE, // char[]: PCI address or DPDK device string
+	TD_CONFIG_WORD, // an enum, by the key's words
+	TD_CONFIG_PROTOCOL, // uint8_t: one of the key's words, or a number
+	TD_CONFIG_PORTS, // two uint16_t, low and high
+	TD_CONFIG_ADDRESS, // struct td_ip
+	TD_CONFIG_PREFIX, // struct td_prefix
+	TD_CONFIG_INTEGERS, // int[]
+	TD_CONFIG_PREFIXES, // struct td_prefix[]
+};
+
+enum td_config_flag {
+	TD_CONFIG_REQUIRED = 1,
+	TD_CONFIG_POWER_OF_TWO = 2,
+	TD_CONFIG_NETWORK = 4, // a prefix without host bits
+	TD_CONFIG_INTERFACE = 8, // a prefix that is the address of an interface on its network
+	TD_CONFIG_ANY = 16, // "any" is allowed: family 0
+};
+
+struct td_config_word {
+	const char *word; // NULL ends the table
+	int value;
+};
+
+struct td_config_key {
+	const char *name;
+	enum td_config_type type;
+	unsigned flags; // of enum td_config_flag
+	size_t offset, size; // bytes in the section's structure
+	size_t count_offset; // unsigned, for the types that are lists
+	long low, high; // range of integers
+	const char *default_text; // as in the file, without quotes; NULL: all zero bytes
+	const char *default_meaning; // what NULL means
+	const struct td_config_word *words;
+	const char *help;
+};
+
+struct td_config_section {
+	const char *name;
+	const char *element; // "port" for the list "ports"; NULL for a group
+	const char *help;
+	// For a list: where its elements are in struct td_config. inline_max is the size of the array
+	// there, or 0 when there is a pointer to an allocated one.
+	size_t offset, count_offset, element_size;
+	unsigned inline_max;
+	const struct td_config_key *keys;
+	unsigned key_count;
+};
+
+extern const struct td_config_section td_config_sections[];
+extern const unsigned td_config_section_count;
+
+// Return NULL when there is none.
+const struct td_config_section *td_config_section_find(const char *name);
+const struct td_config_key *td_config_key_find(const struct td_config_section *section, const char *name);
+bool td_config_type_is_list(enum td_config_type type);
+
+#define TD_CONFIG_ALLOWED_MAX 256
+// What a key (for a list: one of its elements) may be, for people. Returns text, which holds
+// TD_CONFIG_ALLOWED_MAX bytes.
+const char *td_config_key_allowed(const struct td_config_key *key, char *text);

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The control thread's event loop: file descriptors (epoll), timers and a tick. One thread.
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct td_loop;
+
+// A timer belongs to its user, who keeps it in place while it is armed. Zero it before first use.
+struct td_timer {
+	uint64_t deadline_ns; // td_clock_now_ns()
+	void (*fn)(void *context);
+	void *context;
+	uint32_t heap_index; // 0: not armed; position in the loop's heap otherwise
+};
+
+// events are epoll's (EPOLLIN, ...).
+typedef void (*td_loop_fd_fn)(void *context, uint32_t events);
+
+// Returns NULL with errno set.
+struct td_loop *td_loop_create(void);
+void td_loop_destroy(struct td_loop *loop);
+
+// Watches a descriptor. Return 0 or -errno. A descriptor may be removed, and closed, from any callback.
+int td_loop_fd_add(struct td_loop *loop, int fd, uint32_t events, td_loop_fd_fn fn, void *context);
+int td_loop_fd_modify(struct td_loop *loop, int fd, uint32_t events);
+void td_loop_fd_remove(struct td_loop *loop, int fd);
+
+// (Re)arms a timer to run once. Returns 0 or -ENOMEM. Timers may be set and cancelled from callbacks.
+int td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns);
+void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer);
+
+// fn runs at least every tick_ns while the loop runs. It returns true when it had work, in which case the
+// loop comes back to it without sleeping.
+void td_loop_tick_set(struct td_loop *loop, uint64_t tick_ns, bool (*fn)(void *context), void *context);
+
+// Runs until td_loop_stop. Returns 0 or -errno of epoll.
+int td_loop_run(struct td_loop *loop);
+void td_loop_stop(struct td_loop *loop);

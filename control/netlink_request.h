@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Single rtnetlink changes that wait for the kernel's answer (which is immediate).
+
+#include "common/ip.h"
+
+// Adds an address to an interface; an IPv6 one is usable at once (no duplicate address detection).
+// Returns 0 or -errno; an address that is there already is fine.
+int td_netlink_address_add(int ifindex, const struct td_prefix *address);
+// Adds a route to the main table, marked as ours (protocol 200). via->family 0: on the link; ifindex 0:
+// the interface follows from via. Returns 0 or -errno; a route that is there already is fine.
+int td_netlink_route_add(const struct td_prefix *to, const struct td_ip *via, int ifindex);

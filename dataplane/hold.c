@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Packets that wait for a neighbour: a small bounded queue per worker, in order of arrival.
+
+#include "dataplane/worker.h"
+
+static void resolve_raise(struct td_worker *worker, unsigned port, uint32_t next_hop)
+{
+	struct td_event event = {
+	    .kind = TD_EVENT_RESOLVE,
+	    .port = (uint16_t)port,
+	    .destination = td_ip_from_v4(next_hop),
+	};
+
+	td_event_raise(worker, &event);
+}
+
+void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uint32_t next_hop)
+{
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < worker->held_count; i++)
+		waiting += worker->held[i].next_hop == next_hop;
+	if (waiting == TD_HOLD_PER_NEIGHBOUR || worker->held_count == TD_HOLD_PER_WORKER) {
+		td_drop(worker, mbuf, TD_DROP_NEIGHBOUR_FULL);
+		return;
+	}
+	if (waiting == 0)
+		resolve_raise(worker, port, next_hop);
+	worker->held[worker->held_count++] = (struct td_held){
+	    .mbuf = mbuf,
+	    .next_hop = next_hop,
+	    .port = (uint8_t)port,
+	    .deadline_tsc = worker->now_tsc + td_dp.tsc_hz / 1000 * TD_HOLD_MS,
+	};
+	__atomic_store_n(&worker->counters.held, worker->held_count, __ATOMIC_RELAXED);
+}
+
+enum fate { HELD_WAIT, HELD_SEND, HELD_LOST };
+
+static enum fate held_fate(const struct td_held *held)
+{
+	uint32_t destination = rte_be_to_cpu_32(td_packet_ipv4(held->mbuf)->dst_addr);
+	const struct td_adjacency *adjacency = td_fib_lookup(destination);
+
+	// A route that now leaves by another port was not what the policy decided on.
+	if (!adjacency || adjacency->kind == TD_ADJ_BLACKHOLE || adjacency->port != held->port)
+		return HELD_LOST;
+	return adjacency->kind == TD_ADJ_RESOLVED ? HELD_SEND : HELD_WAIT;
+}
+
+void td_hold_poll(struct td_worker *worker)
+{
+	if (likely(worker->held_count == 0))
+		return;
+	// Pairs with the release in fib.c: what changed before this generation is visible below.
+	uint32_t generation = __atomic_load_n(&td_fib.generation, __ATOMIC_ACQUIRE);
+	bool changed = generation != worker->held_generation;
+	unsigned kept = 0;
+
+	worker->held_generation = generation;
+	for (unsigned i = 0; i < worker->held_count; i++) {
+		struct td_held *held = &worker->held[i];
+		enum fate fate = changed ? held_fate(held) : HELD_WAIT;
+
+		if (fate == HELD_SEND)
+			td_forward(worker, &held->mbuf, 1, false);
+		else if (fate == HELD_LOST)
+			td_drop(worker, held->mbuf, TD_DROP_NO_ROUTE);
+		else if (worker->now_tsc > held->deadline_tsc)
+			td_drop(worker, held->mbuf, TD_DROP_NEIGHBOUR_TIMEOUT);
+		else
+			worker->held[kept++] = *held;
+	}
+	worker->held_count = kept;
+	__atomic_store_n(&worker->counters.held, kept, __ATOMIC_RELAXED);
+}

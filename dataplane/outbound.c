@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The outbound policy: every IP packet that may cross from inside to outside comes through here.
+
+#include "dataplane/sa.h"
+#include "dataplane/worker.h"
+
+// A packet of the kernel leaves with the kernel's own Ethernet header: it may be multicast, which the FIB
+// does not route.
+static void bypass(struct td_worker *worker, struct rte_mbuf *mbuf)
+{
+	if (td_packet(mbuf)->kernel) {
+		rte_pktmbuf_prepend(mbuf, RTE_ETHER_HDR_LEN); // still in the headroom
+		td_tx(worker, td_packet(mbuf)->port, mbuf);
+	} else {
+		td_forward(worker, &mbuf, 1, false);
+	}
+}
+
+void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
+{
+	struct td_policy_key keys[TD_BURST];
+	const struct td_policy_rule *rules[TD_BURST];
+	struct rte_mbuf *protect[TD_BURST];
+	unsigned protect_count = 0;
+
+	if (count == 0)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		td_policy_key_fill(&keys[i], mbufs[i], true);
+	// Pairs with the release in policy.c.
+	td_policy_classify(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, keys, rules, count);
+	for (unsigned i = 0; i < count; i++) {
+		if (!rules[i]) {
+			td_drop(worker, mbufs[i], TD_DROP_POLICY_NONE);
+			continue;
+		}
+		switch (rules[i]->action) {
+		case TD_POLICY_PROTECT:
+			td_packet(mbufs[i])->tunnel = rules[i]->tunnel->id;
+			protect[protect_count++] = mbufs[i];
+			break;
+		case TD_POLICY_BYPASS:
+			bypass(worker, mbufs[i]);
+			break;
+		case TD_POLICY_DISCARD:
+			td_drop(worker, mbufs[i], TD_DROP_POLICY_DISCARD);
+			break;
+		}
+	}
+	td_esp_out(worker, protect, protect_count);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What travels with a packet between stages, in the mbuf's private area. Between stages an mbuf
+// starts at its IP header, and is one segment.
+
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+// Where a packet that came from another worker goes on.
+enum td_stage { TD_STAGE_ESP_IN, TD_STAGE_ESP_OUT, TD_STAGE_TX };
+
+struct td_packet {
+	uint32_t tunnel; // for ESP_OUT: id
+	uint8_t stage; // enum td_stage
+	uint8_t port; // received on, or leaves by (TX and packets of the kernel)
+	bool kernel; // sent by the kernel: no hop was made, and its Ethernet header is in the headroom
+};
+
+static inline struct td_packet *td_packet(struct rte_mbuf *mbuf)
+{
+	return rte_mbuf_to_priv(mbuf);
+}
+
+static inline struct rte_ipv4_hdr *td_packet_ipv4(struct rte_mbuf *mbuf)
+{
+	return rte_pktmbuf_mtod(mbuf, struct rte_ipv4_hdr *);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// All that the control thread may ask of the data plane, and the only header of this folder that
+// control/ includes. Every function is for the control thread, never blocks on a worker, and never
+// stops one: what it changes is published by RCU (rte_rcu_qsbr) and the old is freed, and wiped,
+// after the grace period by td_dp_reclaim().
+
+#include "common/error.h"
+#include "common/ip.h"
+#include "common/limits.h"
+#include "common/secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// ---- start and stop ---------------------------------------------------------------------------
+
+enum td_port_role { TD_ROLE_INSIDE, TD_ROLE_OUTSIDE };
+enum td_idle { TD_IDLE_ADAPTIVE, TD_IDLE_SPIN };
+
+struct td_dp_port_config {
+	char name[TD_NAME_MAX];
+	char device[256]; // PCI address or DPDK vdev string, e.g. "net_af_packet0,iface=eth1"
+	enum td_port_role role;
+	unsigned mtu; // bytes of an IP packet
+	unsigned rx_queues; // 0: one per worker, as far as the device goes
+	unsigned rx_descriptors; // per queue
+	unsigned tx_descriptors; // per queue
+	bool promiscuous;
+};
+
+struct td_dp_config {
+	char program[64]; // argv[0] for EAL
+	char file_prefix[64]; // EAL --file-prefix
+	bool hugepages;
+	unsigned memory_mb; // EAL memory
+	unsigned packet_buffers;
+	int main_core; // CPU of the control thread, or -1: any
+	unsigned workers; // worker threads
+	int worker_cores[TD_WORKERS_MAX]; // CPU of each worker, or -1: any
+	enum td_idle idle;
+	unsigned port_count;
+	struct td_dp_port_config ports[TD_PORTS_MAX];
+};
+
+// Starts EAL, the ports and the workers. On error says what to do in *error, and nothing runs.
+int td_dp_start(const struct td_dp_config *config, struct td_error *error);
+// Stops and joins the workers, closes the ports, wipes all SAs, leaves EAL.
+void td_dp_stop(void);
+// Frees what no worker can see any more. Call it on every tick.
+void td_dp_reclaim(void);
+unsigned td_dp_worker_count(void);
+unsigned td_dp_port_count(void);
+
+struct td_dp_port_info {
+	char name[TD_NAME_MAX];
+	char driver[32];
+	enum td_port_role role;
+	uint8_t mac[6];
+	unsigned mtu;
+	bool link_up;
+	unsigned rx_queues, tx_queues;
+	bool rss; // the device spreads flows over the queues
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_missed, rx_errors, tx_errors;
+};
+void td_dp_port_info(unsigned port, struct td_dp_port_info *info);
+
+struct td_dp_worker_info {
+	int core; // CPU or -1
+	uint64_t loops, idle_loops;
+	uint64_t rx_packets, tx_packets;
+	uint64_t esp_in_packets, esp_in_bytes; // authenticated and accepted; ESP packets' IP bytes
+	uint64_t esp_out_packets, esp_out_bytes; // sealed; ESP packets' IP bytes
+	uint64_t punted, injected;
+	uint64_t handoff_out, handoff_in;
+	uint64_t held; // packets that wait for a neighbour now
+};
+void td_dp_worker_info(unsigned worker, struct td_dp_worker_info *info);
+
+// ---- drops ------------------------------------------------------------------------------------
+
+struct td_dp_drop_info {
+	const char *name; // as in drops.def, e.g. "esp_replay"
+	const char *severity; // "info", "warning", "audit" (RFC 4303 audit events)
+	const char *help;
+};
+unsigned td_dp_drop_count(void);
+const struct td_dp_drop_info *td_dp_drop_info(unsigned reason);
+// Packets dropped for a reason by one worker, since start.
+uint64_t td_dp_drops(unsigned worker, unsigned reason);
+
+// ---- exception path: packets between the kernel's TAPs and the workers -------------------------
+
+// Called with one Ethernet frame that belongs on the TAP of a port.
+typedef void (*td_dp_punt_fn)(void *context, unsigned port, const uint8_t *frame, size_t length);
+// Hands at most max punted frames to fn. Returns how many.
+unsigned td_dp_punt_receive(unsigned max, td_dp_punt_fn fn, void *context);
+// Gives a frame that the kernel sent on a port's TAP to the workers. It is copied.
+// Returns 0, -EMSGSIZE, -ENOMEM or -ENOBUFS (counted as a drop).
+int td_dp_inject(unsigned port, const uint8_t *frame, size_t length);
+
+// ---- forwarding: mirror of the kernel's routes and neighbours ----------------------------------
+
+enum td_route_kind {
+	TD_ROUTE_LOCAL, // an address of this gateway: punt
+	TD_ROUTE_CONNECTED, // on the link of a port: the destination is the neighbour
+	TD_ROUTE_VIA, // through a next hop on a port
+	TD_ROUTE_BLACKHOLE, // blackhole, unreachable, prohibit
+};
+
+struct td_dp_route {
+	struct td_prefix prefix;
+	enum td_route_kind kind;
+	unsigned port; // for LOCAL: whose TAP gets it
+	struct td_ip via; // for VIA
+};
+// Adds or replaces the route of a prefix. Returns 0, -ENOTSUP (IPv6 for now), -ENOSPC or -ENOMEM.
+int td_dp_route_set(const struct td_dp_route *route);
+void td_dp_route_delete(const struct td_prefix *prefix);
+// A resolved neighbour. Packets that were held for it go out.
+int td_dp_neighbour_set(unsigned port, const struct td_ip *ip, const uint8_t mac[6]);
+// The kernel knows no usable address of the neighbour any more.
+void td_dp_neighbour_delete(unsigned port, const struct td_ip *ip);
+
+// ---- tunnels ----------------------------------------------------------------------------------
+
+// The data plane's part of a tunnel: its number and the current outbound SA of each worker.
+struct td_dp_tunnel;
+struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id);
+// No policy and no SA may refer to it any more.
+void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel);
+
+// ---- policy (SPD, RFC 4301 4.4.1) --------------------------------------------------------------
+
+enum td_policy_action { TD_POLICY_DISCARD, TD_POLICY_BYPASS, TD_POLICY_PROTECT };
+enum td_policy_direction { TD_POLICY_OUT = 1, TD_POLICY_IN = 2, TD_POLICY_BOTH = 3 };
+
+struct td_dp_policy {
+	enum td_policy_direction directions;
+	enum td_policy_action action;
+	struct td_prefix local, remote; // family 0: any
+	uint8_t protocol; // 0: any
+	uint16_t local_port_low, local_port_high; // 0..65535: any; else 1 or more
+	uint16_t remote_port_low, remote_port_high; // ports need protocol TCP, UDP or SCTP
+	struct td_dp_tunnel *tunnel; // for PROTECT
+};
+// Replaces all policies: the first that matches counts, no match means discard. Nothing is changed
+// on error: -EINVAL, -ENOTSUP (IPv6 for now) or -ENOMEM.
+int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error);
+
+// ---- security associations --------------------------------------------------------------------
+
+// One row of the suite table (dataplane/suite.c). Names are those of strongSwan.
+struct td_suite_info {
+	const char *name; // e.g. "aes128gcm16"
+	unsigned key_bytes; // key and salt, as in the keying material (RFC 4106 8.1)
+	unsigned iv_bytes, icv_bytes;
+	const char *reference; // e.g. "RFC 4106"
+};
+unsigned td_dp_suite_count(void);
+const struct td_suite_info *td_dp_suite_info(unsigned suite);
+// Returns the suite's number or -ENOENT.
+int td_dp_suite_find(const char *name);
+
+// 0 means no limit. A soft limit raises an event once, a hard limit stops the SA.
+struct td_sa_limits {
+	uint64_t soft_bytes, hard_bytes; // payload bytes: the inner packet's
+	uint64_t soft_packets, hard_packets;
+};
+
+struct td_sa_params {
+	uint32_t spi; // host order
+	struct td_dp_tunnel *tunnel;
+	unsigned owner; // worker
+	unsigned suite;
+	const struct td_secret *key;
+	bool esn; // 64-bit sequence numbers (RFC 4303 2.2.1)
+	unsigned replay_window; // packets, inbound
+	struct td_ip local, remote; // outer addresses; inbound packets must carry them too
+	struct td_sa_limits limits;
+};
+
+// An SA is made in two steps, so that a bulk of them can be all or nothing: create can fail and
+// shows the SA to nobody; publish cannot fail.
+struct td_sa_in;
+struct td_sa_out;
+
+// Return NULL and fill *error (-ENOMEM, -EINVAL, -ENOTSUP).
+struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td_error *error);
+struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct td_error *error);
+// Makes room for count more inbound SAs of a worker. Returns 0 or -ENOMEM.
+int td_dp_sa_in_reserve(unsigned worker, unsigned count);
+// From now on the owner decrypts with it. Room must have been reserved.
+void td_dp_sa_in_publish(struct td_sa_in *sa);
+// Unpublish (if published), wipe and free after the grace period. For an outbound SA: no slot of
+// its tunnel may refer to it any more.
+void td_dp_sa_in_remove(struct td_sa_in *sa);
+void td_dp_sa_out_remove(struct td_sa_out *sa);
+// Makes sa (NULL: none) the outbound SA of a tunnel for the packets of one worker, by one pointer store.
+void td_dp_tunnel_switch(struct td_dp_tunnel *tunnel, unsigned worker, struct td_sa_out *sa);
+struct td_sa_out *td_dp_tunnel_current(const struct td_dp_tunnel *tunnel, unsigned worker);
+// Makes the owner refuse (inbound: drop "esp_in_expired"; outbound: drop "esp_out_expired") from now on.
+void td_dp_sa_in_stop(struct td_sa_in *sa);
+void td_dp_sa_out_stop(struct td_sa_out *sa);
+
+struct td_sa_stats {
+	uint64_t packets, bytes; // payload bytes
+	uint64_t sequence; // highest authenticated (in) or last used (out)
+	uint64_t auth_failed, replayed, malformed, policy_failed; // inbound only
+	bool stopped; // hard limit reached
+};
+void td_dp_sa_in_stats(const struct td_sa_in *sa, struct td_sa_stats *stats);
+void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats);
+
+// ---- events -----------------------------------------------------------------------------------
+
+enum td_event_kind {
+	TD_EVENT_FIRST_USE, // first packet authenticated on an inbound SA: spi, tunnel
+	TD_EVENT_UNKNOWN_SPI, // spi, source, destination; rate limited; unauthenticated, a hint only
+	TD_EVENT_AUTH_BURST, // spi, tunnel, source, count
+	TD_EVENT_SOFT_LIMIT, // spi, tunnel, limit, outbound
+	TD_EVENT_HARD_LIMIT, // spi, tunnel, limit, outbound
+	TD_EVENT_ACQUIRE, // tunnel, source, destination, protocol: a packet met no outbound SA
+	TD_EVENT_RESOLVE, // port, destination: a packet waits for this neighbour
+};
+enum td_limit_kind { TD_LIMIT_TIME, TD_LIMIT_BYTES, TD_LIMIT_PACKETS, TD_LIMIT_SEQUENCE };
+
+struct td_event {
+	enum td_event_kind kind;
+	enum td_limit_kind limit;
+	uint32_t spi; // host order
+	uint32_t tunnel; // id of td_dp_tunnel_create
+	uint32_t count;
+	uint16_t port, worker;
+	bool outbound;
+	uint8_t protocol;
+	struct td_ip source, destination;
+};
+// Takes at most max events of all workers. Returns how many.
+unsigned td_dp_events_receive(struct td_event *events, unsigned max);
+// Events that found a worker's ring full, since start.
+uint64_t td_dp_events_lost(void);

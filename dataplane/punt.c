@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The exception path: packets for the gateway itself go to the kernel, the kernel's packets come in.
+// Rings lie between, so that no worker makes a system call.
+
+#include "dataplane/worker.h"
+
+#include <errno.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <rte_udp.h>
+#include <string.h>
+
+#define IKE_PORT 500
+#define IKE_NATT_PORT 4500
+
+static const struct {
+	uint64_t rate;
+	enum td_drop over;
+} punt_classes[TD_PUNT_CLASSES] = {
+    [TD_PUNT_ARP] = {TD_PUNT_ARP_PER_S, TD_DROP_PUNT_ARP_RATE},
+    [TD_PUNT_IKE] = {TD_PUNT_IKE_PER_S, TD_DROP_PUNT_IKE_RATE},
+    [TD_PUNT_ICMP] = {TD_PUNT_ICMP_PER_S, TD_DROP_PUNT_ICMP_RATE},
+    [TD_PUNT_OTHER] = {TD_PUNT_OTHER_PER_S, TD_DROP_PUNT_OTHER_RATE},
+};
+
+// ---- workers: to the kernel -------------------------------------------------------------------
+
+// True for UDP with an IKE port; fragments behind the first are not.
+static bool is_ike(const struct rte_mbuf *mbuf, bool source)
+{
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
+	unsigned header = rte_ipv4_hdr_len(ip);
+
+	if (ip->next_proto_id != IPPROTO_UDP || mbuf->data_len < header + sizeof(struct rte_udp_hdr) ||
+	    ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK))
+		return false;
+	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, header);
+	uint16_t port = rte_be_to_cpu_16(source ? udp->src_port : udp->dst_port);
+	return port == IKE_PORT || port == IKE_NATT_PORT;
+}
+
+enum td_punt_class td_punt_classify(const struct rte_mbuf *mbuf)
+{
+	if (is_ike(mbuf, false))
+		return TD_PUNT_IKE;
+	return rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *)->next_proto_id == IPPROTO_ICMP
+	           ? TD_PUNT_ICMP
+	           : TD_PUNT_OTHER;
+}
+
+void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class)
+{
+	if (!td_bucket_take(
+	        &worker->punt_buckets[class], worker->now_tsc, td_dp.tsc_hz, punt_classes[class].rate)) {
+		td_drop(worker, mbuf, punt_classes[class].over);
+		return;
+	}
+	td_packet(mbuf)->port = (uint8_t)port;
+	if (rte_ring_sp_enqueue(worker->punt, mbuf)) {
+		td_drop(worker, mbuf, TD_DROP_PUNT_FULL);
+		return;
+	}
+	td_counter_add(&worker->counters.punted, 1);
+}
+
+void td_punt(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class)
+{
+	struct rte_ether_hdr *ether = (struct rte_ether_hdr *)rte_pktmbuf_prepend(mbuf, sizeof(*ether));
+
+	if (!ether) {
+		td_drop(worker, mbuf, TD_DROP_ESP_NO_ROOM);
+		return;
+	}
+	// The frame that brought the packet may be gone (it was decrypted); the kernel only wants
+	// to see its own MAC.
+	*ether = (struct rte_ether_hdr){
+	    .dst_addr = td_dp.ports[port].mac,
+	    .src_addr = {.addr_bytes = {RTE_ETHER_LOCAL_ADMIN_ADDR}},
+	    .ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4),
+	};
+	td_punt_frame(worker, port, mbuf, class);
+}
+
+// ---- workers: from the kernel -----------------------------------------------------------------
+
+// Neighbour discovery and router solicitation (RFC 4861) bypass the policy, as ARP does.
+static bool is_nd(const struct rte_mbuf *mbuf)
+{
+	const struct rte_ipv6_hdr *ip =
+	    rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
+
+	if (mbuf->data_len < RTE_ETHER_HDR_LEN + sizeof(*ip) + 1 || ip->proto != IPPROTO_ICMPV6)
+		return false;
+	uint8_t type = *(const uint8_t *)(ip + 1);
+	return type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT;
+}
+
+// One IPv4 packet of the kernel towards the outside. True: it is the kernel's own key exchange and goes out
+// as it is.
+static bool inject_ipv4_is_ike(struct rte_mbuf *mbuf)
+{
+	if (mbuf->data_len < sizeof(struct rte_ipv4_hdr) ||
+	    mbuf->data_len < rte_ipv4_hdr_len(td_packet_ipv4(mbuf)))
+		return false;
+	return is_ike(mbuf, true);
+}
+
+void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
+{
+	struct rte_mbuf *outbound[TD_BURST];
+	unsigned outbound_count = 0;
+
+	td_counter_add(&worker->counters.injected, count);
+	for (unsigned i = 0; i < count; i++) {
+		struct rte_mbuf *mbuf = mbufs[i];
+		uint8_t port = td_packet(mbuf)->port;
+		uint16_t type = rte_be_to_cpu_16(rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->ether_type);
+
+		if (td_dp.ports[port].config.role == TD_ROLE_INSIDE || type == RTE_ETHER_TYPE_ARP ||
+		    (type == RTE_ETHER_TYPE_IPV6 && is_nd(mbuf))) {
+			td_tx(worker, port, mbuf);
+			continue;
+		}
+		if (type != RTE_ETHER_TYPE_IPV4) {
+			td_drop(worker, mbuf,
+			    type == RTE_ETHER_TYPE_IPV6 ? TD_DROP_POLICY_NONE : TD_DROP_RX_ETHERTYPE);
+			continue;
+		}
+		rte_pktmbuf_adj(mbuf, RTE_ETHER_HDR_LEN);
+		if (inject_ipv4_is_ike(mbuf)) {
+			rte_pktmbuf_prepend(mbuf, RTE_ETHER_HDR_LEN); // the header is still there
+			td_tx(worker, port, mbuf);
+		} else if (mbuf->data_len < sizeof(struct rte_ipv4_hdr)) {
+			td_drop(worker, mbuf, TD_DROP_RX_RUNT);
+		} else {
+			outbound[outbound_count++] = mbuf;
+		}
+	}
+	td_outbound(worker, outbound, outbound_count);
+}
+
+// ---- control thread ---------------------------------------------------------------------------
+
+unsigned td_dp_punt_receive(unsigned max, td_dp_punt_fn fn, void *context)
+{
+	unsigned received = 0;
+
+	for (unsigned i = 0; i < td_dp.worker_count; i++) {
+		struct rte_mbuf *mbufs[TD_BURST];
+		unsigned count;
+
+		// Each worker gets its part, so that a flood on one does not starve another.
+		for (unsigned share = max / td_dp.worker_count + 1; share > 0; share -= count) {
+			count = rte_ring_sc_dequeue_burst(
+			    td_dp.workers[i]->punt, (void **)mbufs, RTE_MIN(share, (unsigned)TD_BURST), NULL);
+			for (unsigned j = 0; j < count; j++)
+				fn(context, td_packet(mbufs[j])->port,
+				    rte_pktmbuf_mtod(mbufs[j], const uint8_t *), mbufs[j]->data_len);
+			rte_pktmbuf_free_bulk(mbufs, count);
+			received += count;
+			if (count == 0)
+				break;
+		}
+	}
+	return received;
+}
+
+static int inject_failed(int code)
+{
+	td_counter_add(&td_dp.control_drops[TD_DROP_INJECT_FULL], 1);
+	return code;
+}
+
+int td_dp_inject(unsigned port, const uint8_t *frame, size_t length)
+{
+	if (length < RTE_ETHER_HDR_LEN || length > UINT16_MAX)
+		return -EMSGSIZE;
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
+	if (!mbuf)
+		return inject_failed(-ENOMEM);
+	char *data = rte_pktmbuf_append(mbuf, (uint16_t)length);
+	if (!data) {
+		rte_pktmbuf_free(mbuf);
+		return inject_failed(-EMSGSIZE);
+	}
+	memcpy(data, frame, length);
+	*td_packet(mbuf) = (struct td_packet){.port = (uint8_t)port, .kernel = true};
+	if (rte_ring_sp_enqueue(td_dp.workers[port % td_dp.worker_count]->inject, mbuf)) {
+		rte_pktmbuf_free(mbuf);
+		return inject_failed(-ENOBUFS);
+	}
+	return 0;
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/sa.h"
+
+#include "common/clock.h"
+#include "dataplane/counter.h"
+#include "dataplane/slab.h"
+#include "dataplane/worker.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+
+// Tunnels by number. Writer: control thread, by release stores.
+static struct td_dp_tunnel **tunnels;
+
+static uint32_t now_s(void)
+{
+	return (uint32_t)(td_clock_now_ns() / TD_NS_PER_S);
+}
+
+// ---- tunnels ----------------------------------------------------------------------------------
+
+struct td_dp_tunnel *td_tunnel_at(uint32_t id)
+{
+	return __atomic_load_n(&tunnels[id], __ATOMIC_ACQUIRE);
+}
+
+static size_t tunnel_bytes(void)
+{
+	return sizeof(struct td_dp_tunnel) + td_dp_worker_count() * sizeof(struct td_sa_out *);
+}
+
+struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id)
+{
+	if (id >= TD_TUNNELS_MAX)
+		return NULL;
+	if (!tunnels) {
+		// Reserved, not committed: pages come as tunnels do.
+		void *map = mmap(NULL, TD_TUNNELS_MAX * sizeof(tunnels[0]), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (map == MAP_FAILED)
+			return NULL;
+		tunnels = map;
+	}
+	struct td_dp_tunnel *tunnel = td_slab_alloc(tunnel_bytes());
+	if (!tunnel)
+		return NULL;
+	tunnel->id = id;
+	__atomic_store_n(&tunnels[id], tunnel, __ATOMIC_RELEASE);
+	return tunnel;
+}
+
+static void tunnel_release(struct td_retired *retired)
+{
+	td_slab_free(RTE_PTR_SUB(retired, offsetof(struct td_dp_tunnel, retired)), tunnel_bytes());
+}
+
+void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel)
+{
+	__atomic_store_n(&tunnels[tunnel->id], NULL, __ATOMIC_RELEASE);
+	td_rcu_retire(&tunnel->retired, tunnel_release);
+}
+
+void td_dp_tunnel_switch(struct td_dp_tunnel *tunnel, unsigned worker, struct td_sa_out *sa)
+{
+	// The one store of DESIGN section 4. Pairs with the acquire in esp_out.c.
+	__atomic_store_n(&tunnel->out[worker], sa, __ATOMIC_RELEASE);
+}
+
+struct td_sa_out *td_dp_tunnel_current(const struct td_dp_tunnel *tunnel, unsigned worker)
+{
+	return tunnel->out[worker]; // this thread is its writer
+}
+
+// ---- creation ---------------------------------------------------------------------------------
+
+static int params_check(const struct td_sa_params *params, struct td_error *error)
+{
+	if (params->local.family != 4 || params->remote.family != 4)
+		return td_error_set(
+		    error, -ENOTSUP, NULL, "tunnel", "outer addresses must be IPv4 in this version");
+	if (params->key->length != td_suite_at(params->suite)->info.key_bytes)
+		return td_error_set(error, -EINVAL, NULL, "key", "is %zu bytes, %s needs %u",
+		    params->key->length, td_suite_at(params->suite)->info.name,
+		    td_suite_at(params->suite)->info.key_bytes);
+	return 0;
+}
+
+// Expands the key behind an SA's structure and takes the salt from its end.
+static const void *key_install(void *schedule, const struct td_sa_params *params, uint32_t *salt)
+{
+	const struct td_suite *suite = td_suite_at(params->suite);
+	size_t key_bytes = params->key->length - suite->salt_bytes;
+
+	suite->expand(td_dp.control_mgr, params->key->bytes, schedule);
+	memcpy(salt, params->key->bytes + key_bytes, suite->salt_bytes);
+	return schedule;
+}
+
+struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td_error *error)
+{
+	const struct td_suite *suite = td_suite_at(params->suite);
+
+	if (params_check(params, error))
+		return NULL;
+	if (params->replay_window < TD_REPLAY_WINDOW_MIN || params->replay_window > TD_REPLAY_WINDOW_MAX) {
+		td_error_set(error, -EINVAL, NULL, "replay_window", "must be %u to %u packets",
+		    TD_REPLAY_WINDOW_MIN, TD_REPLAY_WINDOW_MAX);
+		return NULL;
+	}
+	size_t bitmap_bytes =
+	    RTE_ALIGN_CEIL(td_replay_words(params->replay_window) * 8, (size_t)RTE_CACHE_LINE_SIZE);
+	size_t size = sizeof(struct td_sa_in) + bitmap_bytes + suite->schedule_bytes;
+	struct td_sa_in *sa = td_slab_alloc(size);
+	if (!sa) {
+		td_error_set(error, -ENOMEM, NULL, "", "out of memory");
+		return NULL;
+	}
+	sa->alloc_bytes = (uint32_t)size;
+	sa->spi = params->spi;
+	sa->suite = suite;
+	sa->bitmap = (uint64_t *)(sa + 1);
+	sa->schedule = key_install((uint8_t *)(sa + 1) + bitmap_bytes, params, &sa->salt);
+	td_replay_init(&sa->replay, params->replay_window);
+	sa->owner = (uint16_t)params->owner;
+	sa->esn = params->esn;
+	sa->tunnel = params->tunnel;
+	sa->outer_family = 4;
+	sa->outer_source = rte_cpu_to_be_32(td_ip_v4(&params->remote));
+	sa->outer_destination = rte_cpu_to_be_32(td_ip_v4(&params->local));
+	sa->limits = params->limits;
+	sa->check_packets = td_limit_next(sa->limits.soft_packets, sa->limits.hard_packets, false);
+	sa->check_bytes = td_limit_next(sa->limits.soft_bytes, sa->limits.hard_bytes, false);
+	return sa;
+}
+
+// The outer header with everything that is the same for all packets (RFC 4301 5.1.2.1).
+static void outer_template(struct rte_ipv4_hdr *outer, const struct td_sa_params *params)
+{
+	*outer = (struct rte_ipv4_hdr){
+	    .version_ihl = RTE_IPV4_VHL_DEF,
+	    .time_to_live = TD_IPV4_TTL,
+	    .next_proto_id = IPPROTO_ESP,
+	    .src_addr = rte_cpu_to_be_32(td_ip_v4(&params->local)),
+	    .dst_addr = rte_cpu_to_be_32(td_ip_v4(&params->remote)),
+	};
+	outer->hdr_checksum = rte_raw_cksum(outer, sizeof(*outer)); // folded sum, not inverted
+}
+
+// The soft limit that the sequence space itself sets on an SA without ESN.
+static uint64_t sequence_soft(const struct td_sa_out *sa)
+{
+	return sa->esn ? UINT64_MAX - 1 : UINT32_MAX - TD_SEQ_SOFT_LEFT;
+}
+
+void td_sa_out_rearm(struct td_sa_out *sa)
+{
+	uint64_t hard = td_sa_sequence_max(sa->esn);
+	uint64_t soft = sequence_soft(sa);
+
+	// Packets are counted by the sequence number: the first packet is number 1.
+	if (sa->limits.hard_packets && sa->limits.hard_packets < hard)
+		hard = sa->limits.hard_packets;
+	if (sa->limits.soft_packets && sa->limits.soft_packets < soft)
+		soft = sa->limits.soft_packets;
+	sa->check_sequence = td_limit_next(soft, hard, sa->soft_raised);
+	sa->check_bytes = td_limit_next(sa->limits.soft_bytes, sa->limits.hard_bytes, sa->soft_raised);
+}
+
+struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct td_error *error)
+{
+	const struct td_suite *suite = td_suite_at(params->suite);
+	size_t size = sizeof(struct td_sa_out) + suite->schedule_bytes;
+
+	if (params_check(params, error))
+		return NULL;
+	struct td_sa_out *sa = td_slab_alloc(size);
+	if (!sa || td_random(&sa->iv_base, sizeof(sa->iv_base))) {
+		td_slab_free(sa, size);
+		td_error_set(error, -ENOMEM, NULL, "", "out of memory");
+		return NULL;
+	}
+	sa->alloc_bytes = (uint32_t)size;
+	sa->spi = rte_cpu_to_be_32(params->spi);
+	sa->suite = suite;
+	sa->schedule = key_install(sa + 1, params, &sa->salt);
+	sa->owner = (uint16_t)params->owner;
+	sa->esn = params->esn;
+	sa->tunnel = params->tunnel;
+	sa->outer_family = 4;
+	outer_template(&sa->outer, params);
+	sa->limits = params->limits;
+	td_sa_out_rearm(sa);
+	return sa;
+}
+
+// ---- publication ------------------------------------------------------------------------------
+
+int td_dp_sa_in_reserve(unsigned worker, unsigned count)
+{
+	return td_spi_table_reserve(&td_dp.workers[worker]->spi_table, count, now_s());
+}
+
+void td_dp_sa_in_publish(struct td_sa_in *sa)
+{
+	sa->published = true;
+	td_spi_table_add(&td_dp.workers[sa->owner]->spi_table, sa->spi, sa);
+}
+
+static void sa_in_release(struct td_retired *retired)
+{
+	struct td_sa_in *sa = RTE_PTR_SUB(retired, offsetof(struct td_sa_in, retired));
+
+	td_slab_free(sa, sa->alloc_bytes);
+}
+
+static void sa_out_release(struct td_retired *retired)
+{
+	struct td_sa_out *sa = RTE_PTR_SUB(retired, offsetof(struct td_sa_out, retired));
+
+	td_slab_free(sa, sa->alloc_bytes);
+}
+
+void td_dp_sa_in_remove(struct td_sa_in *sa)
+{
+	if (!sa->published) {
+		td_slab_free(sa, sa->alloc_bytes);
+		return;
+	}
+	td_spi_table_remove(&td_dp.workers[sa->owner]->spi_table, sa->spi, now_s());
+	td_rcu_retire(&sa->retired, sa_in_release);
+}
+
+void td_dp_sa_out_remove(struct td_sa_out *sa)
+{
+	td_rcu_retire(&sa->retired, sa_out_release);
+}
+
+void td_dp_sa_in_stop(struct td_sa_in *sa)
+{
+	__atomic_store_n(&sa->stopped, true, __ATOMIC_RELAXED);
+}
+
+void td_dp_sa_out_stop(struct td_sa_out *sa)
+{
+	__atomic_store_n(&sa->stopped, true, __ATOMIC_RELAXED);
+}
+
+void td_dp_sa_in_stats(const struct td_sa_in *sa, struct td_sa_stats *stats)
+{
+	*stats = (struct td_sa_stats){
+	    .packets = td_counter_read(&sa->packets),
+	    .bytes = td_counter_read(&sa->bytes),
+	    .sequence = td_counter_read(&sa->replay.top),
+	    .auth_failed = td_counter_read(&sa->auth_failed),
+	    .replayed = td_counter_read(&sa->replayed),
+	    .malformed = td_counter_read(&sa->malformed),
+	    .policy_failed = td_counter_read(&sa->policy_failed),
+	    .stopped = __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED),
+	};
+}
+
+void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats)
+{
+	uint64_t sequence = td_counter_read(&sa->sequence);
+
+	*stats = (struct td_sa_stats){
+	    .packets = sequence,
+	    .bytes = td_counter_read(&sa->bytes),
+	    .sequence = sequence,
+	    .stopped = __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED),
+	};
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The packet-side halves of SAs and tunnels. One line that every packet needs comes first; what
+// only limits, events and statistics need comes last. Except where a comment names another writer,
+// fields are set before publication and never change, or belong to the owner worker.
+
+#include "dataplane/publish.h"
+#include "dataplane/rcu.h"
+#include "dataplane/replay.h"
+#include "dataplane/suite.h"
+
+#include <rte_common.h>
+#include <rte_ip.h>
+#include <stdalign.h>
+
+// Tunnels are referred to by number across workers, because a pointer may not outlive a quiescent state.
+#define TD_TUNNELS_MAX (1u << 20)
+
+struct td_dp_tunnel {
+	struct td_retired retired;
+	uint32_t id;
+	// The outbound SA for packets that worker i handles. Writer: control thread (one release store, which
+	// pairs with the acquire in esp_out.c: the SA is complete when it is seen). May belong to another
+	// worker: then the packet is handed to that owner.
+	struct td_sa_out *out[];
+};
+
+struct td_sa_in {
+	// Line 0: every packet.
+	uint32_t spi; // host order
+	uint32_t salt;
+	const struct td_suite *suite;
+	const void *schedule;
+	uint64_t *bitmap;
+	struct td_replay replay; // Writer: owner
+	uint16_t owner; // worker
+	bool esn;
+	bool stopped; // hard limit. Writers: owner (bytes, packets), control thread (time); only ever set
+	bool used; // a packet has authenticated. Writer: owner
+	bool soft_raised; // Writer: owner
+
+	// Line 1: every packet, after decryption.
+	alignas(RTE_CACHE_LINE_SIZE) struct td_dp_tunnel *tunnel;
+	rte_be32_t outer_source, outer_destination;
+	uint64_t packets, bytes; // Writer: owner
+	uint64_t check_packets, check_bytes; // beyond these a limit is near. Writer: owner
+	uint8_t outer_family; // 4
+
+	// Lines 2 and 3: errors, limits, memory.
+	alignas(RTE_CACHE_LINE_SIZE) uint64_t auth_failed; // Writer: owner
+	uint64_t replayed, malformed, policy_failed; // Writer: owner
+	uint64_t burst_start_tsc; // of the current second of failures. Writer: owner
+	uint32_t burst_failures; // Writer: owner
+	struct td_sa_limits limits;
+	struct td_retired retired;
+	uint32_t alloc_bytes;
+	bool published; // Writer and reader: control thread
+};
+
+struct td_sa_out {
+	// Line 0: every packet.
+	uint64_t sequence; // last one used. Writer: owner
+	uint64_t check_sequence; // beyond this a limit is near. Writer: owner
+	uint64_t bytes; // Writer: owner
+	uint64_t check_bytes; // Writer: owner
+	const struct td_suite *suite;
+	const void *schedule;
+	uint64_t iv_base; // random, so that a key given again after a restart does not repeat nonces
+	uint32_t salt;
+	rte_be32_t spi;
+
+	// Line 1: every packet.
+	alignas(RTE_CACHE_LINE_SIZE) struct rte_ipv4_hdr outer; // template; checksum of its constant fields
+	uint16_t owner; // worker
+	bool esn;
+	bool stopped; // Writers: owner (limits), control thread (time); only ever set
+	bool soft_raised; // Writer: owner
+	uint8_t outer_family; // 4
+	struct td_dp_tunnel *tunnel;
+
+	// Line 2: limits, memory.
+	alignas(RTE_CACHE_LINE_SIZE) struct td_sa_limits limits;
+	struct td_retired retired;
+	uint32_t alloc_bytes;
+};
+
+_Static_assert(offsetof(struct td_sa_in, tunnel) == 64, "line 0 of an inbound SA is one cache line");
+_Static_assert(offsetof(struct td_sa_in, auth_failed) == 128, "hot half of an inbound SA is two lines");
+_Static_assert(sizeof(struct td_sa_in) <= 256, "an inbound SA without bitmap and schedule");
+_Static_assert(offsetof(struct td_sa_out, outer) == 64, "line 0 of an outbound SA is one cache line");
+_Static_assert(offsetof(struct td_sa_out, limits) == 128, "hot half of an outbound SA is two lines");
+_Static_assert(sizeof(struct td_sa_out) <= 256, "an outbound SA without schedule");
+
+// Highest sequence number that may be sent (RFC 4303 3.3.3).
+static inline uint64_t td_sa_sequence_max(bool esn)
+{
+	return esn ? UINT64_MAX - 1 : UINT32_MAX;
+}
+
+// The payload count at which the owner has to look at the limits again.
+static inline uint64_t td_limit_next(uint64_t soft, uint64_t hard, bool soft_raised)
+{
+	uint64_t next = UINT64_MAX;
+
+	if (hard)
+		next = hard;
+	if (soft && !soft_raised && soft < next)
+		next = soft;
+	return next;
+}
+
+// Works out from the limits and the sequence space when the owner has to look again.
+void td_sa_out_rearm(struct td_sa_out *sa);
+
+// Any worker, inside a read-side section. NULL when the tunnel is gone.
+struct td_dp_tunnel *td_tunnel_at(uint32_t id);

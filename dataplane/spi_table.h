@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Inbound SAs of one worker by SPI: open addressing, written by the control thread only, read
+// without locks by any worker (the owner for each packet; another one to learn that it is not the owner).
+//
+// Ordering: a slot's sa is stored before its spi is released, and a reader acquires spi before it
+// loads sa. A slot whose SA was removed keeps its spi (sa NULL: "late") until a rebuild, so a slot never
+// changes from one SPI to another while readers may look at it. A rebuild makes a new table and
+// releases the pointer; the old table is freed by RCU.
+
+#include "dataplane/rcu.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct td_sa_in;
+
+struct td_spi_slot {
+	uint32_t spi; // 0: never used. Writer: control thread
+	uint32_t removed_s; // when sa was removed (monotonic seconds). Writer and reader: control thread
+	struct td_sa_in *sa; // Writer: control thread
+};
+
+struct td_spi_array {
+	struct td_retired retired;
+	uint32_t mask;
+	struct td_spi_slot slots[];
+};
+
+struct td_spi_table {
+	struct td_spi_array *array; // Writer: control thread
+	unsigned used; // slots with an spi, removed ones included. Control thread only
+	unsigned live; // slots with an sa. Control thread only
+};
+
+// Return 0 or -ENOMEM.
+int td_spi_table_init(struct td_spi_table *table);
+void td_spi_table_fini(struct td_spi_table *table);
+
+// Makes room for count more SPIs, so that the next count td_spi_table_add cannot fail. Returns 0 or -ENOMEM.
+int td_spi_table_reserve(struct td_spi_table *table, unsigned count, uint32_t now_s);
+// spi must not be in the table with an SA.
+void td_spi_table_add(struct td_spi_table *table, uint32_t spi, struct td_sa_in *sa);
+// From now on a lookup finds the SPI "late" for TD_SPI_LATE_S at least, or until it is added again.
+void td_spi_table_remove(struct td_spi_table *table, uint32_t spi, uint32_t now_s);
+
+static inline uint32_t td_spi_hash(uint32_t spi)
+{
+	// Fibonacci hashing; the high bits fold down because the mask takes the low ones.
+	uint32_t product = spi * 0x9e3779b1u;
+
+	return product ^ product >> 15;
+}
+
+// Any worker, inside a read-side section. *late tells whether the SPI was removed a moment ago.
+static inline struct td_sa_in *td_spi_table_find(const struct td_spi_table *table, uint32_t spi, bool *late)
+{
+	// Pairs with the release in td_spi_table_reserve.
+	const struct td_spi_array *array = __atomic_load_n(&table->array, __ATOMIC_ACQUIRE);
+
+	*late = false;
+	for (uint32_t i = td_spi_hash(spi) & array->mask;; i = (i + 1) & array->mask) {
+		const struct td_spi_slot *slot = &array->slots[i];
+		// Pairs with the release in td_spi_table_add: the slot's sa is visible with its spi.
+		uint32_t found = __atomic_load_n(&slot->spi, __ATOMIC_ACQUIRE);
+
+		if (found == spi) {
+			struct td_sa_in *sa = __atomic_load_n(&slot->sa, __ATOMIC_ACQUIRE);
+
+			*late = sa == NULL;
+			return sa;
+		}
+		if (found == 0)
+			return NULL;
+	}
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// One worker thread and what it owns. Read-only after start unless a writer is named.
+// "owner" is the worker's own thread, "control" the control thread.
+
+#include "dataplane/counter.h"
+#include "dataplane/drops.h"
+#include "dataplane/fib.h"
+#include "dataplane/packet.h"
+#include "dataplane/policy.h"
+#include "dataplane/publish.h"
+#include "dataplane/spi_table.h"
+#include "dataplane/suite.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ring.h>
+#include <stdalign.h>
+
+// Packets that wait for room in a device's transmit queue.
+#define TD_TX_BACKLOG (8 * TD_BURST)
+
+struct td_rx_queue {
+	uint8_t port; // index into td_dp.ports
+	uint16_t queue;
+};
+
+struct td_tx_buffer {
+	uint16_t count;
+	struct rte_mbuf *mbufs[TD_TX_BACKLOG];
+};
+
+// A token bucket: rate per second, burst of one tenth of it.
+struct td_bucket {
+	uint64_t last_tsc;
+	uint64_t tokens; // scaled by the TSC frequency
+};
+
+enum td_punt_class { TD_PUNT_ARP, TD_PUNT_IKE, TD_PUNT_ICMP, TD_PUNT_OTHER, TD_PUNT_CLASSES };
+
+struct td_held {
+	struct rte_mbuf *mbuf;
+	uint32_t next_hop; // IPv4, host order
+	uint8_t port; // it may leave by this port only: policy was decided for it
+	uint64_t deadline_tsc;
+};
+
+struct td_worker_counters {
+	uint64_t loops, idle_loops, rx_packets, tx_packets;
+	uint64_t esp_in_packets, esp_in_bytes, esp_out_packets, esp_out_bytes;
+	uint64_t punted, injected, handoff_in, handoff_out, held;
+	uint64_t drops[TD_DROP_COUNT];
+	uint64_t events_lost;
+};
+
+struct td_worker {
+	uint16_t id; // also the QSBR thread id
+	int core; // CPU or -1
+	unsigned lcore;
+	IMB_MGR *mgr; // owner
+	struct td_spi_table spi_table; // writer: control; readers: all workers
+	uint64_t now_tsc; // start of this loop. Owner
+	unsigned rx_count;
+	struct td_rx_queue rx[TD_PORTS_MAX * TD_QUEUES_MAX];
+	struct rte_ring *handoff[TD_WORKERS_MAX]; // from worker i to this one (SPSC)
+	struct rte_ring *punt; // to control (SPSC)
+	struct rte_ring *inject; // from control (SPSC)
+	struct rte_ring *events; // to control (SPSC), struct td_event
+	struct td_bucket punt_buckets[TD_PUNT_CLASSES]; // owner
+	struct td_bucket unknown_spi_bucket, acquire_bucket; // owner
+	unsigned held_count; // owner
+	uint32_t held_generation; // FIB generation of the last retry. Owner
+	struct td_held held[TD_HOLD_PER_WORKER]; // owner
+	struct td_tx_buffer tx[TD_PORTS_MAX]; // owner
+	alignas(RTE_CACHE_LINE_SIZE) struct td_worker_counters counters; // writer: owner
+};
+
+struct td_port {
+	struct td_dp_port_config config;
+	uint16_t eth_id; // DPDK's number
+	uint16_t rx_queues, tx_queues;
+	bool rss, started;
+	char driver[32];
+	struct rte_ether_addr mac;
+};
+
+// The one data plane of the process.
+struct td_dp {
+	unsigned worker_count, port_count;
+	struct td_worker *workers[TD_WORKERS_MAX];
+	struct td_port ports[TD_PORTS_MAX];
+	enum td_idle idle;
+	uint64_t tsc_hz;
+	struct rte_mempool *pool;
+	IMB_MGR *control_mgr; // control
+	struct td_policy_set *policies; // writer: control (release store); workers acquire it once per stage
+	bool stop; // writer: control
+	uint64_t control_drops[TD_DROP_COUNT]; // writer: control
+};
+extern struct td_dp td_dp;
+
+// Thread of rte_eal_remote_launch; argument is the struct td_worker.
+int td_worker_run(void *worker);
+
+// Drops a packet for a reason. Owner.
+static inline void td_drop(struct td_worker *worker, struct rte_mbuf *mbuf, enum td_drop reason)
+{
+	td_counter_add(&worker->counters.drops[reason], 1);
+	rte_pktmbuf_free(mbuf);
+}
+
+// Takes a token if there is one.
+static inline bool td_bucket_take(struct td_bucket *bucket, uint64_t now_tsc, uint64_t tsc_hz, uint64_t rate)
+{
+	uint64_t full = tsc_hz * (rate / 10 + 1);
+	uint64_t elapsed = now_tsc - bucket->last_tsc;
+
+	bucket->last_tsc = now_tsc;
+	// After a second or more the bucket is full whatever the rate, and the product could overflow.
+	bucket->tokens = elapsed >= tsc_hz ? full : RTE_MIN(full, bucket->tokens + elapsed * rate);
+	if (bucket->tokens < tsc_hz)
+		return false;
+	bucket->tokens -= tsc_hz;
+	return true;
+}
+
+// ---- stages; each takes a burst of at most TD_BURST packets and keeps none of the array -----------
+
+// Frames from a port (classify.c).
+void td_classify(struct td_worker *worker, uint8_t port, struct rte_mbuf **mbufs, unsigned count);
+// Frames that the kernel sent on a port's TAP (punt.c).
+void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+// IP packets that cross to the outside: policy, then esp_out, forward or drop (outbound.c).
+void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+// IP packets that were accepted from outside, decrypted or bypassed: to the gateway itself, inside, or (a
+// hub) through the outbound policy to the outside again (inward.c).
+void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+// ESP packets for this gateway (esp_in.c) and plain packets for the tunnel in td_packet (esp_out.c).
+void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+// IP packets to their next hop; a local destination is punted (forward.c). inside_only: packets that
+// the outbound policy has not seen; they do not leave by an outside port even if routes change meanwhile.
+void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count, bool inside_only);
+// Decrements the TTL of a packet in transit; drops it and returns false when it ran out.
+bool td_forward_ttl(struct td_worker *worker, struct rte_mbuf *mbuf);
+// A packet whose next hop is not resolved (hold.c).
+void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uint32_t next_hop);
+// Tries held packets again when the FIB changed, drops those that waited too long.
+void td_hold_poll(struct td_worker *worker);
+// A complete frame to a port (port.c).
+void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
+void td_tx_flush(struct td_worker *worker);
+// An IP packet, or a whole frame, to the TAP of a port (punt.c).
+void td_punt(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class);
+void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class);
+// The class of an IPv4 packet for this gateway.
+enum td_punt_class td_punt_classify(const struct rte_mbuf *mbuf);
+// To another worker, to go on at td_packet.stage (handoff.c).
+void td_handoff(struct td_worker *worker, unsigned target, struct rte_mbuf *mbuf, enum td_stage stage);
+unsigned td_handoff_receive(struct td_worker *worker);
+// To the control thread (event.c).
+void td_event_raise(struct td_worker *worker, struct td_event *event);
+
+// ---- ports (port.c), control thread --------------------------------------------------------------
+
+int td_port_open(unsigned port, const struct td_dp_port_config *config, struct td_error *error);
+int td_port_start(unsigned port, struct td_error *error);
+void td_port_close(unsigned port);

@@ -1,0 +1,181 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Installs what is missing, builds, runs every test, and ends with "N passed, N failed, N skipped".
+#
+#   scripts/test.sh [--fast] [PATTERN...]
+#
+# --fast leaves out the clang build and the sanitizer round. With PATTERNs only the unit and wire tests whose name contains
+# one of them run: unit tests by program (test_replay), wire tests by module, class or method.
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+RESULTS=$ROOT/build/test-results
+# Generous: only something that hangs reaches these.
+UNIT_TIMEOUT_S=120
+WIRE_TIMEOUT_S=400
+DEMO_TIMEOUT_S=180
+# abort_on_error stays off: the exit status is what the lab checks, and a core dump would hold keys.
+export ASAN_OPTIONS="detect_leaks=1:exitcode=99:abort_on_error=0"
+export UBSAN_OPTIONS="halt_on_error=1:exitcode=99:print_stacktrace=1"
+SANITIZER_REPORT='ERROR: [A-Za-z]*Sanitizer|runtime error:'
+
+fast=
+patterns=()
+child=
+taps=()
+
+usage()
+{
+	sed -n '3,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+end()
+{
+	trap '' INT TERM HUP
+	if [ -n "$child" ]; then
+		kill -TERM "$child" 2>/dev/null
+		wait "$child" 2>/dev/null
+	fi
+}
+
+# supervised SECONDS COMMAND...: like timeout, and ended together with this script.
+supervised()
+{
+	local status
+	timeout --kill-after=30 "$@" &
+	child=$!
+	wait "$child"
+	status=$?
+	child=
+	return "$status"
+}
+
+# tap_one FILE NAME STATUS: a report about a single thing.
+tap_one()
+{
+	local word=ok
+	[ "$3" -eq 0 ] || word="not ok"
+	printf '1..1\n%s 1 - %s\n' "$word" "$2" >"$1"
+	taps+=("$1")
+}
+
+# check NAME COMMAND...: a step that counts as one test.
+check()
+{
+	local name=$1 status
+	shift
+	quietly "$ROOT/build/logs/$name.log" "$@"
+	status=$?
+	tap_one "$RESULTS/$name.tap" "$name" "$status"
+	say "$name: $([ "$status" -eq 0 ] && echo passed || echo FAILED)"
+	return "$status"
+}
+
+say()
+{
+	printf '[%3d s] %s\n' "$SECONDS" "$1"
+}
+
+selected()
+{
+	local pattern
+	[ "${#patterns[@]}" -eq 0 ] && return 0
+	for pattern in "${patterns[@]}"; do
+		[[ $1 == *"$pattern"* ]] && return 0
+	done
+	return 1
+}
+
+# unit_tests DIRECTORY: runs the Criterion programs of a build.
+unit_tests()
+{
+	local program name tap log status found=0
+	for program in "$ROOT/$1"/tests/unit/test_*; do
+		[ -f "$program" ] && [ -x "$program" ] || continue
+		name=$(basename "$program")
+		selected "$name" || continue
+		found=1
+		tap=$RESULTS/$1-$name.tap log=$ROOT/build/logs/$1-$name.log
+		supervised "$UNIT_TIMEOUT_S" "$program" --tap="$tap" >"$log" 2>&1
+		status=$?
+		taps+=("$tap")
+		if grep -qE "$SANITIZER_REPORT" "$log"; then
+			tap_one "$RESULTS/$1-$name-sanitizer.tap" "sanitizer report, see $log" 1
+		elif [ "$status" -ne 0 ] && ! grep -q '^not ok' "$tap" 2>/dev/null; then
+			tap_one "$RESULTS/$1-$name-status.tap" "exit status $status, see $log" 1
+		fi
+		[ "$status" -eq 0 ] || tail -n 30 "$log"
+	done
+	if [ "$found" -eq 0 ] && [ "${#patterns[@]}" -eq 0 ]; then
+		tap_one "$RESULTS/$1-unit.tap" "no unit tests in $1" 1
+	fi
+	say "unit tests of $1 done"
+}
+
+wire_tests()
+{
+	local tap=$RESULTS/$1-wire.tap status
+	say "wire tests of $1"
+	supervised "$WIRE_TIMEOUT_S" /usr/bin/python3 -B "$ROOT/tests/wire/run.py" --build-dir "$ROOT/$1" --tap "$tap" \
+		"${patterns[@]}"
+	status=$?
+	taps+=("$tap")
+	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$tap" 2>/dev/null; then
+		tap_one "$RESULTS/$1-wire-status.tap" "exit status $status" 1
+	fi
+}
+
+demo()
+{
+	supervised "$DEMO_TIMEOUT_S" /usr/bin/python3 -B "$ROOT/scripts/demo_rollover.py" --build-dir "$ROOT/build" --rollovers 10
+	tap_one "$RESULTS/demo.tap" "demo with 10 rollovers" $?
+}
+
+run_all()
+{
+	if ! install_missing "${BUILD_PACKAGES[@]}" "${LAB_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; then
+		tap_one "$RESULTS/packages.tap" "installation of missing packages" 1
+		return
+	fi
+	check build-gcc build build || return
+	if [ "${#patterns[@]}" -eq 0 ]; then
+		check lint "$ROOT/scripts/lint"
+		[ -n "$fast" ] || check build-clang env CC=clang bash -c '. "$0" && build build-clang' "$ROOT/scripts/lib.sh"
+	fi
+	unit_tests build
+	wire_tests build
+	[ "${#patterns[@]}" -eq 0 ] && demo
+	[ -n "$fast" ] && return
+	check build-asan build build-asan -Dsanitize=true || return
+	unit_tests build-asan
+	TANDEM_SLOW=1 wire_tests build-asan
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--fast) fast=1 ;;
+	-h | --help)
+		usage
+		exit 0
+		;;
+	-*)
+		echo "test.sh: unknown option $1" >&2
+		usage >&2
+		exit 2
+		;;
+	*) patterns+=("$1") ;;
+	esac
+	shift
+done
+
+need_root || exit 1
+trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+rm -rf "$RESULTS"
+mkdir -p "$RESULTS" "$ROOT/build/logs"
+SECONDS=0
+run_all
+say "all done"
+/usr/bin/python3 -B "$ROOT/scripts/tap-summary.py" "${taps[@]}"

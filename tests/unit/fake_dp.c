@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/unit/fake_dp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct td_dp_tunnel {
+	uint32_t id;
+	struct td_sa_out *slots[TD_WORKERS_MAX];
+};
+
+struct td_sa_in {
+	struct td_sa_params params;
+	bool published, stopped;
+};
+
+struct td_sa_out {
+	struct td_sa_params params;
+	bool stopped;
+};
+
+struct fake_dp fake_dp;
+
+static const struct td_suite_info suites[] = {
+    {"aes128gcm16", 20, 8, 16, "RFC 4106"},
+    {"aes256gcm16", 36, 8, 16, "RFC 4106"},
+};
+
+void fake_dp_reset(void)
+{
+	memset(&fake_dp, 0, sizeof(fake_dp));
+	fake_dp.workers = 2;
+}
+
+unsigned td_dp_worker_count(void)
+{
+	return fake_dp.workers;
+}
+
+unsigned td_dp_port_count(void)
+{
+	return 1;
+}
+
+void td_dp_port_info(unsigned port, struct td_dp_port_info *info)
+{
+	(void)port;
+	*info = (struct td_dp_port_info){
+	    .name = "outside", .driver = "net_fake", .role = TD_ROLE_OUTSIDE, .mtu = 1500};
+}
+
+void td_dp_worker_info(unsigned worker, struct td_dp_worker_info *info)
+{
+	*info = (struct td_dp_worker_info){.core = (int)worker, .loops = 7};
+}
+
+unsigned td_dp_drop_count(void)
+{
+	return 2;
+}
+
+const struct td_dp_drop_info *td_dp_drop_info(unsigned reason)
+{
+	static const struct td_dp_drop_info drops[] = {
+	    {"esp_replay", "audit", "seen already"},
+	    {"ip_ttl", "info", "TTL ran out"},
+	};
+
+	return &drops[reason];
+}
+
+uint64_t td_dp_drops(unsigned worker, unsigned reason)
+{
+	return reason == 0 ? worker + 1 : 0;
+}
+
+unsigned td_dp_suite_count(void)
+{
+	return sizeof(suites) / sizeof(suites[0]);
+}
+
+const struct td_suite_info *td_dp_suite_info(unsigned suite)
+{
+	return &suites[suite];
+}
+
+int td_dp_suite_find(const char *name)
+{
+	for (unsigned i = 0; i < td_dp_suite_count(); i++)
+		if (strcmp(suites[i].name, name) == 0)
+			return (int)i;
+	return -ENOENT;
+}
+
+struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id)
+{
+	struct td_dp_tunnel *tunnel = calloc(1, sizeof(*tunnel));
+
+	tunnel->id = id;
+	fake_dp.tunnels++;
+	return tunnel;
+}
+
+void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel)
+{
+	fake_dp.tunnels--;
+	free(tunnel);
+}
+
+static bool create_fails(struct td_error *error)
+{
+	if (++fake_dp.creates != fake_dp.create_fails_at)
+		return false;
+	td_error_set(error, -ENOMEM, NULL, "", "out of memory");
+	return true;
+}
+
+struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td_error *error)
+{
+	struct td_sa_in *sa = create_fails(error) ? NULL : calloc(1, sizeof(*sa));
+
+	if (!sa)
+		return NULL;
+	sa->params = *params;
+	fake_dp.in_live++;
+	return sa;
+}
+
+struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct td_error *error)
+{
+	struct td_sa_out *sa = create_fails(error) ? NULL : calloc(1, sizeof(*sa));
+
+	if (!sa)
+		return NULL;
+	sa->params = *params;
+	fake_dp.out_live++;
+	return sa;
+}
+
+int td_dp_sa_in_reserve(unsigned worker, unsigned count)
+{
+	if (fake_dp.reserve_fails)
+		return -ENOMEM;
+	fake_dp.reserved[worker] += count;
+	return 0;
+}
+
+// What the contract forbids ends the test.
+static void insist(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "broken contract: %s\n", what);
+	abort();
+}
+
+void td_dp_sa_in_publish(struct td_sa_in *sa)
+{
+	insist(fake_dp.reserved[sa->params.owner] > 0, "room is reserved before publishing");
+	fake_dp.reserved[sa->params.owner]--;
+	sa->published = true;
+	fake_dp.in_published++;
+}
+
+void td_dp_sa_in_remove(struct td_sa_in *sa)
+{
+	fake_dp.in_live--;
+	fake_dp.in_removed++;
+	free(sa);
+}
+
+void td_dp_sa_out_remove(struct td_sa_out *sa)
+{
+	for (unsigned worker = 0; worker < TD_WORKERS_MAX; worker++)
+		insist(sa->params.tunnel->slots[worker] != sa, "a removed outbound SA is in no slot");
+	fake_dp.out_live--;
+	fake_dp.out_removed++;
+	free(sa);
+}
+
+void td_dp_tunnel_switch(struct td_dp_tunnel *tunnel, unsigned worker, struct td_sa_out *sa)
+{
+	tunnel->slots[worker] = sa;
+	fake_dp.switches++;
+}
+
+struct td_sa_out *td_dp_tunnel_current(const struct td_dp_tunnel *tunnel, unsigned worker)
+{
+	return tunnel->slots[worker];
+}
+
+void td_dp_sa_in_stop(struct td_sa_in *sa)
+{
+	sa->stopped = true;
+	fake_dp.in_stopped++;
+}
+
+void td_dp_sa_out_stop(struct td_sa_out *sa)
+{
+	sa->stopped = true;
+	fake_dp.out_stopped++;
+}
+
+void td_dp_sa_in_stats(const struct td_sa_in *sa, struct td_sa_stats *stats)
+{
+	*stats = (struct td_sa_stats){.packets = 3, .bytes = 300, .replayed = 1, .stopped = sa->stopped};
+}
+
+void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats)
+{
+	*stats = (struct td_sa_stats){.packets = 4, .bytes = 400, .sequence = 4, .stopped = sa->stopped};
+}

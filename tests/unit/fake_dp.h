@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// A data plane without packets: it counts what it is asked and fails on demand.
+
+#include "dataplane/publish.h"
+
+struct fake_dp {
+	unsigned workers;
+	unsigned in_live, out_live, in_published, in_removed, out_removed, in_stopped, out_stopped, switches;
+	unsigned reserved[TD_WORKERS_MAX];
+	unsigned create_fails_at; // the n-th create fails, from 1 on; 0: none
+	unsigned creates;
+	bool reserve_fails;
+	unsigned tunnels;
+};
+extern struct fake_dp fake_dp;
+
+// Back to two workers and no failures.
+void fake_dp_reset(void);

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config.h"
+#include "control/config_schema.h"
+#include "control/config_value.h"
+
+#include <criterion/criterion.h>
+
+#include <libconfig.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+// Each test runs in a process of its own, and has a directory of its own.
+static char directory[64];
+
+static void make_directory(void)
+{
+	snprintf(directory, sizeof(directory), "%s/td_config_XXXXXX", P_tmpdir);
+	cr_assert_not_null(mkdtemp(directory));
+}
+
+static void remove_directory(void)
+{
+	static const char *const names[] = {"t.conf", "part.conf", "sub"};
+	char path[128];
+
+	for (size_t i = 0; i < COUNT(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+		remove(path);
+	}
+	rmdir(directory);
+}
+
+static void write_file(const char *name, const char *text, size_t length)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	FILE *file = fopen(path, "w");
+	cr_assert_not_null(file);
+	cr_assert_eq(fwrite(text, 1, length, file), length);
+	cr_assert_eq(fclose(file), 0);
+}
+
+// *errors is to be freed.
+static struct td_config *load_path(const char *path, char **errors)
+{
+	size_t size;
+	FILE *stream = open_memstream(errors, &size);
+
+	cr_assert_not_null(stream);
+	struct td_config *config = td_config_load(path, stream);
+	fclose(stream);
+	cr_expect_eq(config == NULL, size > 0, "there is either a configuration or a message: %s", *errors);
+	return config;
+}
+
+static struct td_config *load(const char *text, size_t length, char **errors)
+{
+	char path[128];
+
+	write_file("t.conf", text, length);
+	snprintf(path, sizeof(path), "%s/t.conf", directory);
+	return load_path(path, errors);
+}
+
+static unsigned count_lines(const char *text)
+{
+	unsigned lines = 0;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+static char *read_whole(const char *path, size_t *length)
+{
+	FILE *file = fopen(path, "r");
+	char *text = calloc(1, 1 << 16);
+
+	cr_assert(file && text, "%s", path);
+	*length = fread(text, 1, (1 << 16) - 1, file);
+	fclose(file);
+	return text;
+}
+
+TestSuite(config, .init = make_directory, .fini = remove_directory, .timeout = 120);
+
+// Lines 1 to 3 of every case below, unless it brings ports of its own.
+#define OUTSIDE                                                                                              \
+	"name=\"outside\"; device=\"net_af_packet0,iface=eth1\"; role=\"outside\"; "                         \
+	"addresses=[\"192.0.2.1/24\", \"2001:db8::1/64\"];"
+#define INSIDE                                                                                               \
+	"name=\"inside\"; device=\"net_af_packet1,iface=eth2\"; role=\"inside\"; "                           \
+	"addresses=[\"10.1.0.1/24\"];"
+#define BASE                                                                                                 \
+	"ports = (\n{ " OUTSIDE " },\n"                                                                      \
+	"{ " INSIDE " } );\n"
+#define TUNNEL_ENDS "name=\"b\"; local_address=\"192.0.2.1\"; remote_address=\"192.0.2.2\";"
+#define TUNNEL BASE "tunnels = ( { " TUNNEL_ENDS " } );\n"
+
+static const struct {
+	const char *name;
+	const char *text;
+	const char *expected; // what is behind "FILE:"
+	const char *also; // the second error, or NULL
+} faults[] = {
+    // Syntax and shape.
+    {"syntax", BASE "worker = ;", "4: syntax error", NULL},
+    {"twice", BASE "log: {};\nlog: {};", "5: duplicate setting name", NULL},
+    {"empty file", "", "1: ports is missing", NULL},
+    {"unknown section", BASE "workers: {};", "4: workers: is not a known key (did you mean \"worker\"?)",
+        NULL},
+    {"unknown section, no guess", BASE "zebra: {};",
+        "4: zebra: is not a known key; allowed is one of worker,", NULL},
+    {"unknown key", BASE "worker: {\ncuont = 1; };",
+        "5: worker: cuont is not a known key (did you mean \"count\"?); allowed is one of count, cores, "
+        "main_core, "
+        "idle",
+        NULL},
+    {"unknown key in a list", BASE "routes = ( { to=\"10.9.0.0/16\"; prot=\"inside\"; } );",
+        "4: routes[0]: prot is not a known key (did you mean \"port\"?); allowed is one of to, via, port",
+        "4: routes[0]: has neither via nor port"},
+    {"scalar for a group", BASE "log = 3;", "4: log: is not a group", NULL},
+    {"group for a list", BASE "routes = { };", "4: routes: is not a list; allowed is routes = ( {", NULL},
+    {"array for a list", BASE "routes = [ 1 ];", "4: routes: is not a list", NULL},
+    {"scalar in a list", BASE "routes = ( 5 );", "4: routes[0]: is not a group", NULL},
+    {"ports are no list", "ports = 5;", "1: ports: is not a list", NULL},
+    {"all errors", BASE "worker: { count = 0; };\nlog: { level = \"loud\"; };", "4: worker: count is 0",
+        "5: log: level is \"loud\"; allowed is \"error\", \"warning\", \"info\" or \"debug\""},
+    // Values.
+    {"text for a number", BASE "worker: { count = \"2\"; };",
+        "4: worker: count is \"2\"; allowed is an integer from 1 to 64", NULL},
+    {"float for a number", BASE "worker: { count = 2.5; };", "4: worker: count is 2.5; allowed", NULL},
+    {"number for a truth", BASE "memory: { hugepages = 1; };",
+        "4: memory: hugepages is 1; allowed is true or false", NULL},
+    {"truth for a number", BASE "memory: { size_mb = true; };", "4: memory: size_mb is true; allowed", NULL},
+    {"group for text", BASE "log: { level = { }; };", "4: log: level is a group; allowed", NULL},
+    {"too small", BASE "memory: { size_mb = 63; };",
+        "4: memory: size_mb is 63; allowed is an integer from 64 to 1048576", NULL},
+    {"64 bits", BASE "memory: { size_mb = 4294967808L; };", "4: memory: size_mb is 4294967808;", NULL},
+    {"relative socket", BASE "control: { socket = \"tandem.sock\"; };",
+        "4: control: socket is \"tandem.sock\"; allowed is an absolute path of at most 107 bytes", NULL},
+    {"name characters", BASE "control: { group = \"a b\"; };",
+        "4: control: group is \"a b\", of which character 2 cannot be in a name; allowed", NULL},
+    {"empty name", BASE "control: { group = \"\"; };", "4: control: group is \"\", which is empty;", NULL},
+    {"dots", BASE "memory: { file_prefix = \"..\"; };", "4: memory: file_prefix is \"..\", which has", NULL},
+    {"control character", BASE "log: { level = \"a\\nb\"; };", "4: log: level is \"a?b\";", NULL},
+    // Workers.
+    {"core count", BASE "worker: { count = 2; cores = [1]; };",
+        "4: worker: cores has 1 cores for 2 workers; allowed is one core for each worker", NULL},
+    {"same core", BASE "worker: { count = 2; cores = [1, 1]; };",
+        "4: worker: cores[1] is 1, which worker 0 has already", NULL},
+    {"no array", BASE "worker: { cores = 1; };", "4: worker: cores is 1; allowed is an array in [ ]", NULL},
+    {"core range", BASE "worker: { cores = [-1]; };", "4: worker: cores[0] is -1; allowed is", NULL},
+    {"spin on the main core", BASE "worker: { cores = [1]; main_core = 1; idle = \"spin\"; };",
+        "4: worker: cores[0] is 1, which is main_core", NULL},
+    // Ports.
+    {"missing keys", "ports = (\n{ " OUTSIDE " },\n{ name=\"inside\"; role=\"inside\"; } );",
+        "3: port inside: device is missing; allowed is a PCI address", NULL},
+    {"missing name", "ports = ( { " OUTSIDE " },\n{ device=\"net_null0\"; role=\"inside\"; } );",
+        "2: ports[1]: name is missing", NULL},
+    {"no inside", "ports = ( { " OUTSIDE " } );", "1: ports: no port has the role \"inside\"", NULL},
+    {"no outside", "ports = ( { " INSIDE " } );", "1: ports: no port has the role \"outside\"", NULL},
+    {"unknown role", "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"net_null0\"; role=\"insdie\"; } );",
+        "2: port i: role is \"insdie\"; allowed is \"inside\" or \"outside\"", NULL},
+    {"long name",
+        "ports = ( { " OUTSIDE " },\n{ tap=\"i\"; name=\"abcdefghijklmnopqrstuvwxyz012345\"; "
+        "device=\"net_null0\"; role=\"inside\"; } );",
+        "2: port abcdefghijklmnopqrstuvwxyz012345: name is \"abcdefghijklmnopqrstuvwxyz012345\", which is 32 "
+        "characters long; allowed is a string of 1 to 31",
+        NULL},
+    {"long tap",
+        "ports = ( { " OUTSIDE
+        " },\n{ name=\"i\"; tap=\"abcdefghijklmnop\"; device=\"net_null0\"; role=\"inside\"; } );",
+        "2: port i: tap is \"abcdefghijklmnop\", which is 16 characters long", NULL},
+    {"name too long for a tap",
+        "ports = ( { " OUTSIDE
+        " },\n{ name=\"abcdefghijklmnop\"; device=\"net_null0\"; role=\"inside\"; } );",
+        "2: port abcdefghijklmnop: tap is missing and the name is too long for an interface", NULL},
+    {"tap is the device's interface",
+        "ports = ( { " OUTSIDE " },\n{ name=\"eth1\"; device=\"net_null0\"; role=\"inside\"; } );",
+        "2: port eth1: tap is \"eth1\", the interface of device \"net_af_packet0,iface=eth1\"", NULL},
+    {"kernel interface", "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"eth2\"; role=\"inside\"; } );",
+        "2: port i: device is \"eth2\", which may be a kernel interface (then write "
+        "\"net_af_packet0,iface=eth2\")",
+        NULL},
+    {"bad PCI", "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"0000:01:00\"; role=\"inside\"; } );",
+        "2: port i: device is \"0000:01:00\"; allowed is a PCI address", NULL},
+    {"same name",
+        "ports = ( { " OUTSIDE " },\n{ name=\"outside\"; device=\"net_null0\"; role=\"inside\"; } );",
+        "2: port outside: name is \"outside\", as in line 1; allowed is what no other port has", NULL},
+    {"same tap",
+        "ports = ( { " OUTSIDE
+        " },\n{ name=\"i\"; tap=\"outside\"; device=\"net_null0\"; role=\"inside\"; } );",
+        "2: port i: tap is \"outside\", as in line 1", NULL},
+    {"same device",
+        "ports = ( { " OUTSIDE
+        " },\n{ name=\"i\"; device=\"net_af_packet0,iface=eth5\"; role=\"inside\"; } );",
+        "2: port i: device is \"net_af_packet0\", as in line 1", NULL},
+    {"same PCI device",
+        "ports = ( { name=\"o\"; device=\"0000:0a:00.0\"; role=\"outside\"; },\n"
+        "{ name=\"i\"; device=\"0A:00.0\"; role=\"inside\"; } );",
+        "2: port i: device is \"0000:0a:00.0\", as in line 1", NULL},
+    {"MTU", "ports = ( { " OUTSIDE " },\n{ " INSIDE "\nmtu = 9001; } );",
+        "3: port inside: mtu is 9001; allowed is an integer from 576 to 9000", NULL},
+    {"same address",
+        "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"net_null0\"; role=\"inside\"; "
+        "addresses=[\"10.1.0.1/24\", \"192.0.2.1/32\"]; } );",
+        "2: port i: addresses[1] is given twice", NULL},
+    {"network as address",
+        "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"net_null0\"; role=\"inside\"; "
+        "addresses=[\"10.1.0.0/24\", \"10.1.0.1\"]; } );",
+        "2: port i: addresses[0] is \"10.1.0.0/24\", which is the network's own or its broadcast address",
+        "2: port i: addresses[1] is \"10.1.0.1\", which has no prefix length"},
+    {"bad addresses",
+        "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"net_null0\"; role=\"inside\"; "
+        "addresses=(\"10.1.0.256/24\", 5); } );",
+        "2: port i: addresses[0] is \"10.1.0.256/24\"; allowed is an interface address",
+        "2: port i: addresses[1] is 5; allowed is an interface address"},
+    // Routes.
+    {"neither via nor port", BASE "routes = ( { to=\"10.9.0.0/16\"; } );",
+        "4: routes[0]: has neither via nor port", NULL},
+    {"no such port", BASE "routes = ( { to=\"10.9.0.0/16\"; port=\"x\"; } );",
+        "4: routes[0]: port is \"x\", which is no port's name", NULL},
+    {"via off link", BASE "routes = ( { to=\"10.9.0.0/16\"; via=\"203.0.113.1\"; } );",
+        "4: routes[0]: via is \"203.0.113.1\", which is on no network of any port", NULL},
+    {"via on another port", BASE "routes = ( { to=\"10.9.0.0/16\"; via=\"192.0.2.9\"; port=\"inside\"; } );",
+        "4: routes[0]: via is \"192.0.2.9\", which is on no network of port inside", NULL},
+    {"via ourselves", BASE "routes = ( { to=\"10.9.0.0/16\"; via=\"192.0.2.1\"; } );",
+        "4: routes[0]: via is \"192.0.2.1\", this gateway's own", NULL},
+    {"via multicast", BASE "routes = ( { to=\"10.9.0.0/16\"; via=\"224.0.0.1\"; } );",
+        "4: routes[0]: via is \"224.0.0.1\", which is not a unicast address", NULL},
+    {"host bits", BASE "routes = ( { to=\"10.9.0.1/16\"; port=\"inside\"; } );",
+        "4: routes[0]: to is \"10.9.0.1/16\", which has host bits set; allowed", NULL},
+    {"same route",
+        BASE "routes = ( { to=\"10.9.0.0/16\"; port=\"inside\"; },\n{ to=\"10.9.0.0/16\"; "
+             "port=\"outside\"; } );",
+        "5: routes[1]: to is \"10.9.0.0/16\", as in line 4", NULL},
+    {"mixed route", BASE "routes = ( { to=\"2001:db8:1::/48\"; via=\"192.0.2.2\"; } );",
+        "4: routes[0]: mixes IPv4 and IPv6", NULL},
+    {"IPv6 route", BASE "routes = ( { to=\"2001:db8:1::/48\"; port=\"inside\"; } );",
+        "4: routes[0]: to is IPv6, which is not supported yet", NULL},
+    // Tunnels.
+    {"same tunnel", BASE "tunnels = ( { " TUNNEL_ENDS " },\n{ " TUNNEL_ENDS " } );",
+        "5: tunnel b: name is \"b\", as in line 4; allowed is what no other tunnel has", NULL},
+    {"foreign local address",
+        BASE "tunnels = ( { name=\"b\"; local_address=\"192.0.2.3\"; remote_address=\"192.0.2.2\"; } );",
+        "4: tunnel b: local_address is \"192.0.2.3\", which no port has", NULL},
+    {"own remote address",
+        BASE "tunnels = ( { name=\"b\"; local_address=\"192.0.2.1\"; remote_address=\"10.1.0.1\"; } );",
+        "4: tunnel b: remote_address is \"10.1.0.1\", this gateway's own", NULL},
+    {"mixed ends",
+        BASE "tunnels = ( { name=\"b\"; local_address=\"192.0.2.1\"; remote_address=\"2001:db8::2\"; } );",
+        "4: tunnel b: mixes IPv4 and IPv6; allowed is the same family in local_address", NULL},
+    {"IPv6 ends",
+        BASE "tunnels = ( { name=\"b\"; local_address=\"2001:db8::1\"; remote_address=\"2001:db8::2\"; } );",
+        "4: tunnel b: local_address is IPv6, which is not supported yet",
+        "4: tunnel b: remote_address is IPv6, which is not supported yet"},
+    {"selector with host bits",
+        BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.1/24\"]; remote=[\"10.2.0.0/24\"]; } );",
+        "4: tunnel b: local[0] is \"10.1.0.1/24\", which has host bits set", NULL},
+    {"mixed selectors",
+        BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.0/24\"]; remote=[\"2001:db8:2::/48\"]; } );",
+        "4: tunnel b: mixes IPv4 and IPv6; allowed is the same family in all of local and remote", NULL},
+    {"IPv6 selectors",
+        BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"2001:db8:1::/48\"]; remote=[\"2001:db8:2::/48\"]; } );",
+        "4: tunnel b: local[0] is IPv6, which is not supported yet",
+        "4: tunnel b: remote[0] is IPv6, which is not supported yet"},
+    {"half selectors", BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.0/24\"]; } );",
+        "4: tunnel b: has only one of local and remote", NULL},
+    {"window", BASE "tunnels = ( { " TUNNEL_ENDS " replay_window=1000; } );",
+        "4: tunnel b: replay_window is 1000, which is not a power of two; allowed is a power of two from 64 "
+        "to "
+        "8192",
+        NULL},
+    {"window range", BASE "tunnels = ( { " TUNNEL_ENDS " replay_window=16384; } );",
+        "4: tunnel b: replay_window is 16384; allowed is a power of two from 64", NULL},
+    // Policies.
+    {"unknown tunnel", TUNNEL "policies = ( { action=\"protect\"; tunnel=\"c\"; } );",
+        "5: policies[0]: tunnel is \"c\", which is no tunnel's name", NULL},
+    {"protect without tunnel", TUNNEL "policies = ( { action=\"protect\"; } );",
+        "5: policies[0]: protect has no tunnel", NULL},
+    {"bypass with tunnel", TUNNEL "policies = ( { action=\"bypass\"; tunnel=\"b\"; } );",
+        "5: policies[0]: tunnel is given with action \"bypass\"", NULL},
+    {"missing action", TUNNEL "policies = (\n{ tunnel=\"b\"; } );",
+        "6: policies[0]: action is missing; allowed is \"protect\", \"bypass\" or \"discard\"", NULL},
+    {"ports without protocol", TUNNEL "policies = ( { action=\"bypass\"; local_port=5; remote_port=6; } );",
+        "5: policies[0]: local_port is given; allowed is a port with protocol",
+        "5: policies[0]: remote_port is given; allowed is a port with protocol"},
+    {"ports with ICMP", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; local_port=\"5\"; } );",
+        "5: policies[0]: local_port is given; allowed", NULL},
+    {"reversed range", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; local_port=\"6-5\"; } );",
+        "5: policies[0]: local_port is \"6-5\", of which the first port is greater than the last", NULL},
+    {"port 0", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; local_port=\"0-5\"; } );",
+        "5: policies[0]: local_port is \"0-5\", but there is no port 0", NULL},
+    {"port number 0", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; local_port=0; } );",
+        "5: policies[0]: local_port is 0; allowed is \"any\"", NULL},
+    {"port 65536", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; remote_port=\"5-65536\"; } );",
+        "5: policies[0]: remote_port is \"5-65536\"; allowed is \"any\"", NULL},
+    {"open range", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; remote_port=\"5-\"; } );",
+        "5: policies[0]: remote_port is \"5-\"; allowed is \"any\"", NULL},
+    {"signed port", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; remote_port=\"-5\"; } );",
+        "5: policies[0]: remote_port is \"-5\"; allowed is \"any\"", NULL},
+    {"protocol", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"tpc\"; } );",
+        "5: policies[0]: protocol is \"tpc\"; allowed is \"any\", \"icmp\"", NULL},
+    {"protocol number", TUNNEL "policies = ( { action=\"bypass\"; protocol=256; } );",
+        "5: policies[0]: protocol is 256; allowed is", NULL},
+    {"mixed policy",
+        TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.0/8\"; remote=\"2001:db8::/32\"; } );",
+        "5: policies[0]: mixes IPv4 and IPv6", NULL},
+    {"IPv6 policy", TUNNEL "policies = ( { action=\"bypass\"; local=\"2001:db8::/32\"; } );",
+        "5: policies[0]: local is IPv6, which is not supported yet", NULL},
+};
+
+static void expect_line(const char *name, const char *errors, const char *expected)
+{
+	char line[640];
+
+	snprintf(line, sizeof(line), "%s/t.conf:%s", directory, expected);
+	cr_expect(strstr(errors, line), "%s: expected\n%s\ngot\n%s", name, line, errors);
+}
+
+Test(config, reports_each_fault_once_with_its_line)
+{
+	for (size_t i = 0; i < COUNT(faults); i++) {
+		char *errors;
+		struct td_config *config = load(faults[i].text, strlen(faults[i].text), &errors);
+
+		cr_expect_null(config, "%s", faults[i].name);
+		cr_expect_eq(count_lines(errors), faults[i].also ? 2 : 1, "%s: %s", faults[i].name, errors);
+		expect_line(faults[i].name, errors, faults[i].expected);
+		if (faults[i].also)
+			expect_line(faults[i].name, errors, faults[i].also);
+		td_config_free(config);
+		free(errors);
+	}
+}
+
+Test(config, sets_defaults)
+{
+	char *errors;
+	struct td_config *config = load(TUNNEL, strlen(TUNNEL), &errors);
+
+	cr_assert_not_null(config, "%s", errors);
+	cr_expect_eq(config->workers, 1);
+	cr_expect_eq(config->worker_core_count, 0);
+	cr_expect_eq(config->main_core, -1);
+	cr_expect_eq(config->idle, TD_IDLE_ADAPTIVE);
+	cr_expect_not(config->hugepages);
+	cr_expect_eq(config->memory_mb, 512);
+	cr_expect_eq(config->packet_buffers, 16384);
+	cr_expect_str_eq(config->file_prefix, "tandem");
+	cr_expect_str_eq(config->socket_path, "/run/tandem/tandem.sock");
+	cr_expect_str_eq(config->socket_group, "tandem");
+	cr_expect_eq(config->log_level, TD_LOG_INFO);
+	cr_assert_eq(config->port_count, 2);
+	cr_expect_eq(config->ports[0].role, TD_ROLE_OUTSIDE);
+	cr_expect_str_eq(config->ports[0].tap, "outside");
+	cr_expect_eq(config->ports[0].mtu, 1500);
+	cr_expect_eq(config->ports[0].rx_descriptors, 1024);
+	cr_expect_eq(config->ports[0].address_count, 2);
+	cr_expect_eq(config->ports[0].addresses[1].ip.family, 6);
+	cr_assert_eq(config->tunnel_count, 1);
+	cr_expect_eq(config->tunnels[0].replay_window, TD_REPLAY_WINDOW_DEFAULT);
+	cr_expect_eq(config->tunnels[0].drain_ms, TD_DRAIN_DEFAULT_MS);
+	cr_expect_eq(config->route_count + config->policy_count, 0);
+	td_config_free(config);
+	free(errors);
+}
+
+Test(config, reads_policies)
+{
+	static const char text[] =
+	    TUNNEL "policies = (\n"
+	           "{ action=\"protect\"; tunnel=\"b\"; direction=\"in\"; local=\"10.1.0.0/24\"; "
+	           "protocol=\"tcp\"; local_port=\"any\"; remote_port=\"5000-5010\"; },\n"
+	           "{ action=\"discard\"; protocol=17; local_port=53; remote_port=\"67\"; },\n"
+	           "{ action=\"bypass\"; protocol=\"132\"; remote=\"192.0.2.9\"; } );";
+	char *errors;
+	struct td_config *config = load(text, strlen(text), &errors);
+
+	cr_assert_not_null(config, "%s", errors);
+	cr_assert_eq(config->policy_count, 3);
+	const struct td_policy_config *policy = config->policies;
+	cr_expect_eq(policy[0].action, TD_POLICY_PROTECT);
+	cr_expect_eq(policy[0].direction, TD_POLICY_IN);
+	cr_expect_eq(policy[0].local.length, 24);
+	cr_expect_eq(policy[0].remote.ip.family, 0);
+	cr_expect_eq(policy[0].protocol, 6);
+	cr_expect(policy[0].local_port_low == 0 && policy[0].local_port_high == 65535);
+	cr_expect(policy[0].remote_port_low == 5000 && policy[0].remote_port_high == 5010);
+	cr_expect_str_eq(policy[0].tunnel, "b");
+	cr_expect_eq(policy[1].direction, TD_POLICY_BOTH);
+	cr_expect_eq(policy[1].protocol, 17);
+	cr_expect(policy[1].local_port_low == 53 && policy[1].local_port_high == 53);
+	cr_expect(policy[1].remote_port_low == 67 && policy[1].remote_port_high == 67);
+	cr_expect_eq(policy[2].protocol, 132);
+	cr_expect_eq(policy[2].remote.length, 32);
+	td_config_free(config);
+	free(errors);
+}
+
+Test(config, says_why_a_file_cannot_be_read)
+{
+	char path[128], expected[256];
+	char *errors;
+
+	snprintf(path, sizeof(path), "%s/none.conf", directory);
+	cr_expect_null(load_path(path, &errors));
+	snprintf(expected, sizeof(expected), "%s:1: cannot read the file: No such file or directory\n", path);
+	cr_expect_str_eq(errors, expected);
+	free(errors);
+	cr_expect_null(load_path(directory, &errors));
+	snprintf(expected, sizeof(expected), "%s:1: cannot read the file: Is a directory\n", directory);
+	cr_expect_str_eq(errors, expected);
+	free(errors);
+}
+
+Test(config, names_the_included_file)
+{
+	static const char main_text[] = BASE "@include \"part.conf\"\n";
+	static const char good[] = "log: { level = \"debug\"; };\n", bad[] = "log: {\nlevel = 5; };\n";
+	static const char broken[] = "log: {\nlevel = };\n";
+	char *errors;
+
+	write_file("part.conf", good, strlen(good));
+	struct td_config *config = load(main_text, strlen(main_text), &errors);
+	cr_assert_not_null(config, "%s", errors);
+	cr_expect_eq(config->log_level, TD_LOG_DEBUG);
+	td_config_free(config);
+	free(errors);
+
+	write_file("part.conf", bad, strlen(bad));
+	cr_expect_null(load(main_text, strlen(main_text), &errors));
+	cr_expect(strstr(errors, "part.conf:2: log: level is 5;"), "%s", errors);
+	free(errors);
+
+	write_file("part.conf", broken, strlen(broken));
+	cr_expect_null(load(main_text, strlen(main_text), &errors));
+	cr_expect(strstr(errors, "part.conf:2: syntax error"), "%s", errors);
+	free(errors);
+}
+
+// libconfig ends the process when it is made to read a directory.
+Test(config, survives_includes_that_cannot_be_read)
+{
+	static const char *const texts[] = {BASE "@include \"sub\"\n", BASE "@include \"none.conf\"\n",
+	    BASE "@include \"t.conf\"\n@include \"t.conf\"\n"};
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/sub", directory);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		char *errors;
+
+		cr_expect_null(load(texts[i], strlen(texts[i]), &errors));
+		cr_expect_eq(count_lines(errors), 1, "%s", errors);
+		cr_expect(strstr(errors, "t.conf:4: "), "%s", errors);
+		free(errors);
+	}
+}
+
+Test(config, accepts_what_we_ship)
+{
+	static const char *const files[] = {TD_SOURCE_DIR "/conf/tandem.conf",
+	    TD_SOURCE_DIR "/conf/examples/site-to-site.conf",
+	    TD_SOURCE_DIR "/conf/examples/lab-af_packet.conf"};
+
+	for (size_t i = 0; i < COUNT(files); i++) {
+		char *errors;
+		struct td_config *config = load_path(files[i], &errors);
+
+		cr_expect_not_null(config, "%s", errors);
+		td_config_free(config);
+		free(errors);
+	}
+}
+
+static bool shows_key(const config_t *file, const struct td_config_section *section, const char *key)
+{
+	config_setting_t *setting = config_lookup(file, section->name);
+
+	if (!setting)
+		return false;
+	if (!section->element)
+		return config_setting_get_member(setting, key);
+	for (int i = 0; i < config_setting_length(setting); i++)
+		if (config_setting_get_member(config_setting_get_elem(setting, (unsigned)i), key))
+			return true;
+	return false;
+}
+
+Test(config, documents_every_key)
+{
+	config_t file;
+	char *help;
+	size_t size;
+	FILE *stream = open_memstream(&help, &size);
+
+	td_config_describe(stream);
+	fclose(stream);
+	config_init(&file);
+	cr_assert(config_read_file(&file, TD_SOURCE_DIR "/conf/tandem.conf"));
+	for (unsigned s = 0; s < td_config_section_count; s++) {
+		const struct td_config_section *section = &td_config_sections[s];
+
+		for (unsigned k = 0; k < section->key_count; k++) {
+			const struct td_config_key *key = &section->keys[k];
+			char line[64];
+
+			cr_expect(shows_key(&file, section, key->name), "tandem.conf lacks %s.%s",
+			    section->name, key->name);
+			snprintf(line, sizeof(line), "\n    %s\n", key->name);
+			cr_expect(strstr(help, line), "--help-config lacks %s.%s", section->name, key->name);
+		}
+	}
+	config_destroy(&file);
+	free(help);
+}
+
+Test(config, has_a_sound_schema)
+{
+	for (unsigned s = 0; s < td_config_section_count; s++) {
+		for (unsigned k = 0; k < td_config_sections[s].key_count; k++) {
+			const struct td_config_key *key = &td_config_sections[s].keys[k];
+			void *base = calloc(1, sizeof(struct td_config));
+
+			cr_expect_eq(td_config_value_default(key, base), 0, "%s", key->name);
+			cr_expect(key->help && *key->help, "%s", key->name);
+			cr_expect_eq(!key->default_text && !key->default_meaning,
+			    !!(key->flags & TD_CONFIG_REQUIRED), "%s: required, or a default", key->name);
+			cr_expect_eq(
+			    td_config_type_is_list(key->type), key->count_offset != 0, "%s", key->name);
+			free(base);
+		}
+	}
+}
+
+// Wherever an editor or a full disk cuts the file, there is a message or a valid configuration.
+Test(config, survives_every_truncation)
+{
+	size_t length;
+	char *text = read_whole(TD_SOURCE_DIR "/conf/tandem.conf", &length);
+
+	cr_assert_gt(length, 1000);
+	for (size_t i = 0; i <= length; i++) {
+		char *errors;
+
+		td_config_free(load(text, i, &errors));
+		free(errors);
+	}
+	free(text);
+}
+
+// The same for a byte that is wrong: each position gets one of the characters that mean something.
+Test(config, survives_a_wrong_byte)
+{
+	static const char bytes[] = "{}()[]\"=:;,\\@#/-0x \n\xff";
+	size_t length;
+	char *text = read_whole(TD_SOURCE_DIR "/conf/examples/lab-af_packet.conf", &length);
+
+	for (size_t i = 0; i < 3 * length; i++) {
+		char *errors;
+		char saved = text[i % length];
+
+		text[i % length] = bytes[i * 7 % (sizeof(bytes) - 1)];
+		td_config_free(load(text, length, &errors));
+		free(errors);
+		text[i % length] = saved;
+	}
+	free(text);
+}
+
+// 20,000 tunnels: duplicate names and unknown tunnels are found without comparing all with all.
+Test(config, takes_many_tunnels, .timeout = 60)
+{
+	char *text, *errors;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	fputs(BASE "tunnels = (", stream);
+	for (unsigned i = 0; i < 20000; i++)
+		fprintf(stream,
+		    "%s{ name=\"t%u\"; local_address=\"192.0.2.1\"; remote_address=\"198.51.100.1\"; }",
+		    i ? "," : "", i);
+	fputs(");\npolicies = (", stream);
+	for (unsigned i = 0; i < 20000; i++)
+		fprintf(stream, "%s{ action=\"protect\"; tunnel=\"t%u\"; }", i ? "," : "", i);
+	fputs(");\n", stream);
+	fclose(stream);
+	struct td_config *config = load(text, size, &errors);
+	cr_assert_not_null(config, "%s", errors);
+	cr_expect_eq(config->tunnel_count, 20000);
+	td_config_free(config);
+	free(errors);
+	free(text);
+}

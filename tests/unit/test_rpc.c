@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The control socket as a client sees it: the loop runs in a thread of its own, the test talks to it.
+#include "control/rpc.h"
+#include "tests/unit/fake_dp.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define KEY "000102030405060708090a0b0c0d0e0f10111213"
+
+static struct td_tunnel_config tunnels[2];
+static struct td_policy_config policies[1];
+static struct td_config config;
+static struct td_rpc_context context;
+static struct td_rpc *rpc;
+static struct td_error error;
+static char directory[] = "/tmp/test_rpc.XXXXXX";
+static pthread_t thread;
+static atomic_bool stopping;
+static atomic_uint unknown_spis; // events to raise
+
+static bool tick(void *unused)
+{
+	struct td_event event = {.kind = TD_EVENT_UNKNOWN_SPI, .spi = 0x4711};
+
+	(void)unused;
+	td_ip_parse("192.0.2.1", &event.source);
+	td_ip_parse("192.0.2.2", &event.destination);
+	while (unknown_spis > 0) {
+		td_sad_event(context.sad, &event);
+		unknown_spis--;
+	}
+	if (stopping)
+		td_loop_stop(context.loop);
+	return false;
+}
+
+static void *run(void *loop)
+{
+	td_loop_run(loop);
+	return NULL;
+}
+
+static void start(void)
+{
+	fake_dp_reset();
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(tunnels[i].name, sizeof(tunnels[i].name), "t%u", i);
+		tunnels[i].replay_window = 1024;
+		tunnels[i].drain_ms = 5000;
+		tunnels[i].local_count = tunnels[i].remote_count = 1;
+		td_ip_parse("192.0.2.1", &tunnels[i].local_address);
+		td_ip_parse("192.0.2.2", &tunnels[i].remote_address);
+		td_prefix_parse("10.0.0.0/24", &tunnels[i].local[0]);
+		td_prefix_parse("10.1.0.0/24", &tunnels[i].remote[0]);
+	}
+	policies[0] = (struct td_policy_config){.action = TD_POLICY_BYPASS, .direction = TD_POLICY_OUT};
+	config.tunnels = tunnels;
+	config.tunnel_count = 2;
+	config.policies = policies;
+	config.policy_count = 1;
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(config.socket_path, sizeof(config.socket_path), "%s/made/sock", directory);
+	context.config = &config;
+	context.loop = td_loop_create();
+	rpc = td_rpc_create(&context, &error);
+	cr_assert_not_null(rpc, "%s", error.reason);
+	context.sad = td_sad_create(context.loop, &config, td_rpc_event, rpc, &error);
+	td_loop_tick_set(context.loop, 1000000, tick, NULL);
+	cr_assert_eq(pthread_create(&thread, NULL, run, context.loop), 0);
+}
+
+static void stop(void)
+{
+	stopping = true;
+	pthread_join(thread, NULL);
+	td_sad_destroy(context.sad);
+	td_rpc_destroy(rpc);
+	td_loop_destroy(context.loop);
+	cr_expect_eq(access(config.socket_path, F_OK), -1, "the socket file is gone");
+	char made[128];
+	snprintf(made, sizeof(made), "%s/made", directory);
+	rmdir(made);
+	rmdir(directory);
+	cr_expect_eq(fake_dp.in_live + fake_dp.out_live + fake_dp.tunnels, 0);
+}
+
+static int dial(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = 10};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", config.socket_path);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0, "%s", strerror(errno));
+	return fd;
+}
+
+static void put(int fd, const char *text, size_t length)
+{
+	while (length > 0) {
+		ssize_t sent = send(fd, text, length, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return;
+		text += sent;
+		length -= (size_t)sent;
+	}
+}
+
+static void say(int fd, const char *text)
+{
+	put(fd, text, strlen(text));
+	put(fd, "\n", 1);
+}
+
+// The next line as JSON, or NULL when the connection ended.
+static json_t *hear(int fd)
+{
+	static char line[1 << 22];
+	size_t length = 0;
+
+	while (length < sizeof(line) && recv(fd, line + length, 1, 0) == 1)
+		if (line[length++] == '\n')
+			return json_loadb(line, length, 0, NULL);
+	return NULL;
+}
+
+static json_t *ask(int fd, const char *request)
+{
+	say(fd, request);
+	json_t *answer = hear(fd);
+	cr_assert_not_null(answer, "no answer to %s", request);
+	return answer;
+}
+
+static json_int_t error_code(const json_t *answer)
+{
+	return json_integer_value(json_object_get(json_object_get(answer, "error"), "code"));
+}
+
+static const char *error_text(const json_t *answer, const char *field)
+{
+	json_t *data = json_object_get(json_object_get(answer, "error"), "data");
+	const char *text = json_string_value(json_object_get(data, field));
+
+	return text ? text : "";
+}
+
+#define CALL(method, params) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}"
+#define SA(more) "{\"direction\":\"in\",\"tunnel\":\"t0\",\"suite\":\"aes128gcm16\"" more "}"
+
+Test(rpc, errors, .init = start, .fini = stop)
+{
+	static const struct {
+		const char *request;
+		int code;
+		const char *field;
+	} rows[] = {
+	    {"{", -32700, ""},
+	    {"[]", -32600, ""},
+	    {"[[[[[", -32700, ""},
+	    {"7", -32600, ""},
+	    {"\"\xff\xfe\"", -32700, ""},
+	    {"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"method\":\"version\"}", -32700, ""},
+	    {"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"version\"}", -32600, ""},
+	    {"{\"jsonrpc\":\"2.0\",\"id\":[],\"method\":\"version\"}", -32600, ""},
+	    {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"version\",\"parms\":{}}", -32600, ""},
+	    {CALL("no.such", "{}"), -32601, ""},
+	    {CALL("version", "[]"), -32602, ""},
+	    {CALL("version", "{\"a\":1}"), -32602, "a"},
+	    {CALL("sa.list", "{\"tunnel\":7}"), -32602, "tunnel"},
+	    {CALL("sa.list", "{\"tunnel\":\"t9\"}"), 1, "tunnel"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\"")), -32602, "spi"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":255")), -32602, "spi"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4294967296")), -32602, "spi"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":1e3")), -32602, "spi"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "00\",\"spi\":4096")), -32602, "key"},
+	    {CALL("sa.add", SA(",\"key\":\"zz\",\"spi\":4096")), -32602, "key"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096,\"worker\":2")), -32602, "worker"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096,\"esn\":1")), -32602, "esn"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096,\"activate\":true")), -32602, "activate"},
+	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096,\"replay_window\":9000")), -32602,
+	        "replay_window"},
+	    {CALL("sa.add", "{\"sas\":{}}"), -32602, "sas"},
+	    {CALL("sa.add", "{\"sas\":[7]}"), -32602, ""},
+	    {CALL("sa.switch", "{\"spi\":4096}"), -32602, "tunnel"},
+	    {CALL("sa.switch", "{\"spi\":4096,\"tunnel\":\"t0\"}"), 1, "spi"},
+	    {CALL("sa.delete", "{\"spi\":4096}"), -32602, "direction"},
+	    {CALL("sa.delete", "{\"spi\":4096,\"direction\":\"up\"}"), -32602, "direction"},
+	};
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *answer = ask(fd, rows[i].request);
+		char *text = json_dumps(answer, 0);
+
+		cr_expect_eq(error_code(answer), rows[i].code, "%s -> %s", rows[i].request, text);
+		cr_expect_str_eq(
+		    error_text(answer, "field"), rows[i].field, "%s -> %s", rows[i].request, text);
+		cr_expect_null(strstr(text, "0001020304"), "the key is not repeated: %s", text);
+		free(text);
+		json_decref(answer);
+	}
+	cr_expect_eq(fake_dp.in_live, 0);
+	close(fd);
+}
+
+Test(rpc, lists, .init = start, .fini = stop)
+{
+	static const struct {
+		const char *request, *list;
+		size_t items;
+	} rows[] = {
+	    {CALL("sa.list", "{}"), "sas", 2},
+	    {CALL("sa.list", "{\"tunnel\":\"t1\"}"), "sas", 0},
+	    {CALL("tunnel.list", "{}"), "tunnels", 2},
+	    {CALL("policy.list", "{}"), "policies", 4},
+	    {CALL("worker.list", "{}"), "workers", 2},
+	    {CALL("port.list", "{}"), "ports", 1},
+	    {CALL("drop.list", "{}"), "drops", 1},
+	    {CALL("drop.list", "{\"all\":true}"), "drops", 2},
+	    {CALL("suite.list", "{}"), "suites", 2},
+	};
+	int fd = dial();
+	json_t *answer = ask(fd,
+	    CALL("sa.add", "{\"sas\":[" SA(
+	                       ",\"key\":\"" KEY
+	                       "\",\"spi\":4096") ",{\"direction\":\"out\",\"tunnel\":\"t0\","
+	                                          "\"suite\":\"aes128gcm16\",\"key\":"
+	                                          "\"ff0102030405060708090a0b0c0d0e0f10111213\",\"spi\":4096,"
+	                                          "\"activate\":true}]}"));
+
+	cr_assert_eq(error_code(answer), 0, "%s", error_text(answer, "reason"));
+	json_decref(answer);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		answer = ask(fd, rows[i].request);
+		json_t *list = json_object_get(json_object_get(answer, "result"), rows[i].list);
+
+		cr_expect(json_is_array(list), "%s", rows[i].request);
+		cr_expect_eq(json_array_size(list), rows[i].items, "%s", rows[i].request);
+		json_decref(answer);
+	}
+	answer = ask(fd, CALL("sa.delete", "{\"sas\":[{\"spi\":4096,\"direction\":\"in\"},"
+	                                   "{\"spi\":4096,\"direction\":\"out\",\"tunnel\":\"t0\"}]}"));
+	cr_expect_eq(error_code(answer), 3);
+	json_t *data = json_object_get(json_object_get(answer, "error"), "data");
+	cr_expect_eq(json_integer_value(json_object_get(data, "index")), 1);
+	json_decref(answer);
+	cr_expect_eq(fake_dp.in_live, 1, "nothing half done");
+	answer = ask(
+	    fd, CALL("sa.delete", "{\"spi\":4096,\"direction\":\"out\",\"tunnel\":\"t0\",\"force\":true}"));
+	cr_expect_eq(error_code(answer), 0);
+	json_decref(answer);
+	close(fd);
+}
+
+Test(rpc, pipelined_requests_and_notifications, .init = start, .fini = stop)
+{
+	int fd = dial();
+
+	say(fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"version\"}\r\n\n"
+	        "{\"jsonrpc\":\"2.0\",\"method\":\"version\"}\n"
+	        "{\"jsonrpc\":\"2.0\",\"id\":\"two\",\"method\":\"version\"}\n"
+	        "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":");
+	json_t *first = hear(fd), *second = hear(fd), *third = hear(fd);
+	cr_expect_eq(json_integer_value(json_object_get(first, "id")), 1);
+	cr_expect_str_eq(json_string_value(json_object_get(second, "id")), "two");
+	cr_expect_eq(error_code(third), -32700, "the line ended too early");
+	json_decref(first);
+	json_decref(second);
+	json_decref(third);
+	put(fd, "{\"jsonrpc\":\"2.0\",\0}\n", 20);
+	third = hear(fd);
+	cr_expect_eq(error_code(third), -32700, "NUL is no JSON");
+	json_decref(third);
+	say(fd, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"version\"}");
+	shutdown(fd, SHUT_WR);
+	third = hear(fd);
+	cr_expect_eq(
+	    json_integer_value(json_object_get(third, "id")), 4, "a client that stopped writing is answered");
+	json_decref(third);
+	cr_expect_null(hear(fd));
+	close(fd);
+}
+
+Test(rpc, long_and_deep_lines, .init = start, .fini = stop)
+{
+	size_t length = 10u << 20;
+	char *text = malloc(length);
+	int fd = dial();
+
+	memset(text, '[', length);
+	put(fd, text, 100000);
+	put(fd, "\n", 1);
+	json_t *answer = hear(fd);
+	cr_expect_eq(error_code(answer), -32700);
+	json_decref(answer);
+	put(fd, text, length);
+	answer = hear(fd);
+	cr_expect_eq(error_code(answer), -32600);
+	json_decref(answer);
+	cr_expect_null(hear(fd), "then the connection ends");
+	close(fd);
+	free(text);
+}
+
+Test(rpc, events, .init = start, .fini = stop)
+{
+	int fd = dial();
+
+	json_decref(ask(fd, CALL("events.subscribe", "{}")));
+	say(fd, CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096")));
+	json_t *event = hear(fd), *answer = hear(fd);
+	json_t *params = json_object_get(event, "params");
+	cr_expect_str_eq(json_string_value(json_object_get(params, "event")), "sa_added");
+	cr_expect_eq(json_integer_value(json_object_get(params, "spi")), 4096);
+	cr_expect_not_null(json_object_get(answer, "result"));
+	json_decref(event);
+	json_decref(answer);
+	close(fd);
+}
+
+Test(rpc, a_slow_subscriber_loses_events_and_is_told, .init = start, .fini = stop, .timeout = 60)
+{
+	int fd = dial();
+	unsigned events = 0, lost = 0;
+
+	json_decref(ask(fd, CALL("events.subscribe", "{}")));
+	unknown_spis = 30000;
+	while (unknown_spis > 0)
+		usleep(1000);
+	while (events + lost < 30000) {
+		json_t *event = hear(fd);
+		cr_assert_not_null(event, "%u events, %u lost", events, lost);
+		json_t *count = json_object_get(json_object_get(event, "params"), "count");
+
+		if (count)
+			lost += (unsigned)json_integer_value(count);
+		else
+			events++;
+		json_decref(event);
+	}
+	cr_expect_eq(events + lost, 30000, "every event is delivered or counted");
+	cr_expect_gt(lost, 0);
+	close(fd);
+}
+
+Test(rpc, a_client_that_never_reads_is_cut_off, .init = start, .fini = stop, .timeout = 60)
+{
+	static const char request[] = CALL("suite.list", "{}") "\n";
+	int fd = dial();
+	unsigned sent = 0;
+
+	// 200 bytes of response each: far beyond TD_RPC_PENDING_MAX.
+	while (sent < 2000000 && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0)
+		sent++;
+	cr_expect_lt(sent, 2000000);
+	close(fd);
+	fd = dial();
+	json_decref(ask(fd, CALL("version", "{}")));
+	close(fd);
+}
+
+Test(rpc, many_idle_connections, .init = start, .fini = stop, .timeout = 60)
+{
+	static int fds[1200];
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < 3000)
+		cr_skip_test("needs 3000 descriptors");
+	for (unsigned i = 0; i < 1200; i++)
+		fds[i] = dial();
+	json_decref(ask(fds[1199], CALL("version", "{}")));
+	say(fds[0], "{\"half\":");
+	for (unsigned i = 0; i < 1200; i++)
+		close(fds[i]);
+}
+
+Test(rpc, out_of_descriptors, .init = start, .fini = stop, .timeout = 60)
+{
+	struct rlimit before, few;
+	int fd = dial(), probe = dup(fd);
+
+	json_decref(ask(fd, CALL("version", "{}")));
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = before;
+	// The client's own descriptor is the last one that fits.
+	few.rlim_cur = (rlim_t)probe + 3;
+	close(probe);
+	setrlimit(RLIMIT_NOFILE, &few);
+	int waiting[3];
+	unsigned dialled = 0;
+	for (; dialled < 3; dialled++) {
+		int next = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (next < 0)
+			break;
+		close(next);
+		waiting[dialled] = dial();
+	}
+	usleep(50000);
+	setrlimit(RLIMIT_NOFILE, &before);
+	for (unsigned i = 0; i < dialled; i++) {
+		json_decref(ask(waiting[i], CALL("version", "{}")));
+		close(waiting[i]);
+	}
+	cr_expect_gt(dialled, 0);
+	close(fd);
+}
+
+Test(rpc, one_daemon_per_socket, .init = start, .fini = stop)
+{
+	cr_expect_null(td_rpc_create(&context, &error));
+	cr_expect_not_null(strstr(error.reason, "another tandemd is running on"), "%s", error.reason);
+	int fd = dial();
+	json_decref(ask(fd, CALL("version", "{}")));
+	close(fd);
+	struct stat status;
+	cr_expect_eq(stat(config.socket_path, &status), 0);
+	cr_expect_eq(status.st_mode & 0777, 0660);
+}
+
+Test(rpc, a_stale_socket_is_replaced)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test_rpc.stale.%d", (int)getpid());
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	memcpy(config.socket_path, address.sun_path, sizeof(address.sun_path));
+	context.config = &config;
+	context.loop = td_loop_create();
+	rpc = td_rpc_create(&context, &error);
+	cr_expect_not_null(rpc, "%s", error.reason);
+	td_rpc_destroy(rpc);
+	FILE *file = fopen(config.socket_path, "w");
+	fclose(file);
+	cr_expect_null(td_rpc_create(&context, &error), "a file is not removed");
+	cr_expect_eq(unlink(config.socket_path), 0);
+	td_loop_destroy(context.loop);
+}
