@@ -2,7 +2,7 @@
 #pragma once
 
 // Every limit and timer of the product, each with its reason. Defaults of config keys live in the
-// schema (control/config_schema.c), which takes them from here where both need them.
+// schema (control/config/schema.c), which takes them from here where both need them.
 
 // Data plane shape.
 #define TD_WORKERS_MAX 64

@@ -3,8 +3,8 @@
 
 // From the configuration to what the data plane takes.
 
-#include "control/config.h"
-#include "control/sad.h"
+#include "control/config/config.h"
+#include "control/sad/sad.h"
 
 // Fills in what td_dp_start needs. program is argv[0].
 void td_apply_dp_config(const struct td_config *config, const char *program, struct td_dp_config *dp);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "common/clock.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "control/apply.h"
-#include "control/config.h"
-#include "control/kernel.h"
+#include "control/config/config.h"
+#include "control/kernel/kernel.h"
 #include "control/loop.h"
 #include "control/notify.h"
-#include "control/rpc.h"
-#include "control/sad.h"
+#include "control/rpc/rpc.h"
+#include "control/sad/sad.h"
 #include "dataplane/publish.h"
 
 #include <errno.h>

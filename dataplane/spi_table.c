@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define SLOTS_MIN 256u
+#define MARKERS_MIN 4096u // late markers that even a table with few SAs takes along
 
 static struct td_spi_array *array_create(unsigned slots)
 {
@@ -45,6 +46,26 @@ static struct td_spi_slot *slot_find(struct td_spi_array *array, uint32_t spi)
 	return &array->slots[i];
 }
 
+static bool is_marker(const struct td_spi_slot *slot, uint32_t now_s, uint32_t age_s)
+{
+	return slot->spi && !slot->sa && now_s - slot->removed_s <= age_s;
+}
+
+// How old a late marker may be to be taken along: TD_SPI_LATE_S, or less where so many were removed lately
+// that markers would outgrow the SAs. *count is how many there are.
+static uint32_t marker_age(const struct td_spi_array *array, unsigned live, uint32_t now_s, unsigned *count)
+{
+	uint32_t age_s = TD_SPI_LATE_S;
+
+	for (;; age_s /= 2) {
+		*count = 0;
+		for (uint32_t i = 0; i <= array->mask; i++)
+			*count += is_marker(&array->slots[i], now_s, age_s);
+		if (*count <= MARKERS_MIN + live || age_s == 0)
+			return age_s;
+	}
+}
+
 int td_spi_table_reserve(struct td_spi_table *table, unsigned count, uint32_t now_s)
 {
 	struct td_spi_array *old = table->array;
@@ -53,28 +74,22 @@ int td_spi_table_reserve(struct td_spi_table *table, unsigned count, uint32_t no
 	// Half full at most: a lookup that misses then touches two slots on average.
 	if (table->used + count <= slots / 2)
 		return 0;
+	unsigned markers;
+	uint32_t age_s = marker_age(old, table->live, now_s, &markers);
 	unsigned wanted = SLOTS_MIN;
-	while (wanted / 2 < table->live + count)
+	while (wanted / 2 < table->live + markers + count)
 		wanted *= 2;
 	// Leave space for as many again, or rebuilds would follow each other under steady rollover.
 	wanted *= 2;
 	struct td_spi_array *array = array_create(wanted);
 	if (!array)
 		return -ENOMEM;
-	unsigned used = 0;
-	for (unsigned i = 0; i < slots; i++) {
-		const struct td_spi_slot *slot = &old->slots[i];
-		bool recent = slot->spi && !slot->sa && now_s - slot->removed_s < TD_SPI_LATE_S;
-
-		// Late markers only take what the live SAs leave free.
-		if (slot->sa || (recent && used + count < wanted / 2 - table->live)) {
-			*slot_find(array, slot->spi) = *slot;
-			used++;
-		}
-	}
+	for (unsigned i = 0; i < slots; i++)
+		if (old->slots[i].sa || is_marker(&old->slots[i], now_s, age_s))
+			*slot_find(array, old->slots[i].spi) = old->slots[i];
 	// Pairs with the acquire in td_spi_table_find: a reader sees the new array filled.
 	__atomic_store_n(&table->array, array, __ATOMIC_RELEASE);
-	table->used = used;
+	table->used = table->live + markers;
 	td_rcu_retire(&old->retired, array_release);
 	return 0;
 }

@@ -42,7 +42,8 @@ void td_spi_table_fini(struct td_spi_table *table);
 int td_spi_table_reserve(struct td_spi_table *table, unsigned count, uint32_t now_s);
 // spi must not be in the table with an SA.
 void td_spi_table_add(struct td_spi_table *table, uint32_t spi, struct td_sa_in *sa);
-// From now on a lookup finds the SPI "late" for TD_SPI_LATE_S at least, or until it is added again.
+// From now on a lookup finds the SPI "late" for about TD_SPI_LATE_S, or until it is added again; less
+// only where SAs are removed by the thousand.
 void td_spi_table_remove(struct td_spi_table *table, uint32_t spi, uint32_t now_s);
 
 static inline uint32_t td_spi_hash(uint32_t spi)

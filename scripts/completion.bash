@@ -17,7 +17,7 @@ _tandemctl_words()
 _tandemctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local command=${COMP_WORDS[0]} noun= verb= i table
+	local command=${COMP_WORDS[0]} noun='' verb='' i table
 	local -a socket=()
 
 	COMPREPLY=()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/config.h"
-#include "control/config_schema.h"
-#include "control/config_value.h"
+#include "control/config/config.h"
+#include "control/config/schema.h"
+#include "control/config/value.h"
 
 #include <criterion/criterion.h>
 

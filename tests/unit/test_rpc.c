@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The control socket as a client sees it: the loop runs in a thread of its own, the test talks to it.
-#include "control/rpc.h"
+#include "control/rpc/rpc.h"
 #include "tests/unit/fake_dp.h"
 
 #include <criterion/criterion.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "common/clock.h"
 #include "common/siphash.h"
-#include "control/sad.h"
-#include "control/sad_keys.h"
+#include "control/sad/keys.h"
+#include "control/sad/sad.h"
 #include "tests/unit/fake_dp.h"
 
 #include <criterion/criterion.h>

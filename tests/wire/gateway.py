@@ -34,8 +34,8 @@ worker: {{ count = {workers}; idle = "adaptive"; }};
 memory: {{ hugepages = false; size_mb = 256; file_prefix = "@PREFIX@"; }};
 control: {{ socket = "@SOCKET@"; }};
 ports = (
-  {{ name = "inside"; device = "net_af_packet0,iface=in0"; role = "inside"; addresses = [ "10.1.0.1/24" ]; }},
-  {{ name = "outside"; device = "net_af_packet1,iface=out0"; role = "outside"; addresses = [ "192.0.2.1/24" ]; }}
+  {{ name = "inside"; device = "{driver}0,iface=in0{arguments}"; role = "inside"; addresses = [ "10.1.0.1/24" ]; }},
+  {{ name = "outside"; device = "{driver}1,iface=out0{arguments}"; role = "outside"; addresses = [ "192.0.2.1/24" ]; }}
 );
 routes = ( {{ to = "198.51.100.0/24"; via = "192.0.2.2"; }} );
 policies = ( {policies} );
@@ -58,8 +58,13 @@ def ip_bytes(text):
     return socket.inet_aton(text)
 
 
-def gateway_config(workers=1, policies=(OWN_LINK,)):
-    return CONFIG.format(workers=workers, policies=", ".join(policies))
+def gateway_config(workers=1, policies=(OWN_LINK,), driver="net_af_packet", arguments=""):
+    return CONFIG.format(workers=workers, policies=", ".join(policies), driver=driver, arguments=arguments)
+
+
+def fragment_config(**options):
+    """A gateway that sees single fragments: net_af_packet has the kernel put them together first."""
+    return gateway_config(driver="net_pcap", arguments=",phy_mac=1", **options)
 
 
 class Wire:

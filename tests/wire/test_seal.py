@@ -67,19 +67,6 @@ class SealTest(GatewayTestCase):
         self.assertEqual(rows["aes128gcm16"]["key_bytes"], 20)
         self.assertEqual(rows["aes256gcm16"]["key_bytes"], 36)
 
-    def test_inner_fragments_and_options_pass_unchanged(self):
-        sa = self.gateway.add_out()
-        plain = self.inner_out(100)
-        fragment = plain[:6] + b"\x20\x00" + plain[8:]  # more fragments
-        options = b"\x46" + plain[1:2] + struct.pack("!H", 104) + plain[4:20] + b"\x01\x01\x01\x00" + plain[20:]
-        for name, packet in (("fragment", fragment), ("options", options)):
-            with self.subTest(name):
-                length = (packet[0] & 15) * 4
-                header = packet[:10] + b"\0\0" + packet[12:length]
-                packet = header[:10] + struct.pack("!H", checksum(header)) + header[12:] + packet[length:]
-                self.inside.send(packet)
-                self.assertEqual(sa.scapy_open(self.outside.expect_esp(sa.spi)), forwarded(packet))
-
     def test_statistics_count_what_was_sealed(self):
         sa = self.gateway.add_out()
         for length in (28, 100, 1000):

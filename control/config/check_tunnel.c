@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/check.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IPV6_REFUSED "is IPv6, which is not supported yet; allowed is IPv4"
+
+// Which families are among count prefixes: bit 0 for IPv4, bit 1 for IPv6.
+static unsigned families(const struct td_prefix *prefixes, unsigned count)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		found |= prefixes[i].ip.family == 4 ? 1 : prefixes[i].ip.family == 6 ? 2 : 0;
+	return found;
+}
+
+static void refuse_ipv6(const struct td_config_check *check, config_setting_t *group, const char *key,
+    const struct td_prefix *prefixes, unsigned count)
+{
+	config_setting_t *list = config_setting_get_member(group, key);
+
+	for (unsigned i = 0; list && i < count; i++)
+		if (prefixes[i].ip.family == 6)
+			td_config_report_setting(
+			    check->report, config_setting_get_elem(list, i), IPV6_REFUSED);
+}
+
+static void check_outer(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_config *tunnel)
+{
+	const struct td_ip *local = &tunnel->local_address, *remote = &tunnel->remote_address;
+	char text[TD_IP_TEXT_MAX];
+
+	if (local->family && remote->family && local->family != remote->family) {
+		td_config_report_setting(check->report, group,
+		    "mixes IPv4 and IPv6; allowed is the same family in local_address and remote_address");
+		return;
+	}
+	if (local->family == 6)
+		td_config_report_key(check->report, group, "local_address", IPV6_REFUSED);
+	else if (local->family && !td_config_is_own(check->config, local))
+		td_config_report_key(check->report, group, "local_address",
+		    "is \"%s\", which no port has; allowed is one of the ports' addresses",
+		    td_ip_format(local, text));
+	if (remote->family == 6)
+		td_config_report_key(check->report, group, "remote_address", IPV6_REFUSED);
+	else if (remote->family && td_config_is_own(check->config, remote))
+		td_config_report_key(check->report, group, "remote_address",
+		    "is \"%s\", this gateway's own; allowed is the address of the other gateway",
+		    td_ip_format(remote, text));
+}
+
+static void check_selectors(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_config *tunnel)
+{
+	unsigned found =
+	    families(tunnel->local, tunnel->local_count) | families(tunnel->remote, tunnel->remote_count);
+
+	if (found == 3)
+		td_config_report_setting(check->report, group,
+		    "mixes IPv4 and IPv6; allowed is the same family in all of local and remote");
+	if (found == 2) {
+		refuse_ipv6(check, group, "local", tunnel->local, tunnel->local_count);
+		refuse_ipv6(check, group, "remote", tunnel->remote, tunnel->remote_count);
+	}
+	if (!tunnel->local_count != !tunnel->remote_count && td_config_key_sound(group, "local") &&
+	    td_config_key_sound(group, "remote"))
+		td_config_report_setting(check->report, group,
+		    "has only one of local and remote; allowed is both, or none when policies name the "
+		    "tunnel");
+}
+
+// Returns the tunnels' names, not sorted, to be freed, or NULL for want of memory.
+static struct td_config_named *list_tunnels(const struct td_config *config)
+{
+	struct td_config_named *items = calloc(config->tunnel_count + 1, sizeof(*items));
+
+	for (unsigned i = 0; items && i < config->tunnel_count; i++)
+		items[i] = (struct td_config_named){config->tunnels[i].name, i};
+	return items;
+}
+
+int td_config_check_tunnels(const struct td_config_check *check)
+{
+	unsigned count = check->config->tunnel_count;
+	struct td_config_named *items = list_tunnels(check->config);
+
+	if (!items)
+		return -ENOMEM;
+	td_config_check_unique(check, "tunnels", "tunnel", "name", items, count);
+	free(items);
+	for (unsigned i = 0; i < count; i++) {
+		config_setting_t *group = td_config_check_group(check, "tunnels", i);
+
+		if (!group)
+			continue;
+		check_outer(check, group, &check->config->tunnels[i]);
+		check_selectors(check, group, &check->config->tunnels[i]);
+	}
+	return 0;
+}
+
+static int compare_text(const void *left, const void *right)
+{
+	const struct td_config_named *a = left, *b = right;
+
+	return strcmp(a->text, b->text);
+}
+
+static void check_policy_tunnel(const struct td_config_check *check, config_setting_t *group,
+    const struct td_policy_config *policy, const struct td_config_named *tunnels)
+{
+	const struct td_config_named wanted = {.text = policy->tunnel};
+	config_setting_t *list = config_setting_get_member(check->root, "tunnels");
+	bool protect = policy->action == TD_POLICY_PROTECT;
+
+	if (!td_config_key_sound(group, "tunnel"))
+		return;
+	if (td_config_key_given(group, "action") && protect && !policy->tunnel[0])
+		td_config_report_setting(
+		    check->report, group, "protect has no tunnel; allowed is the name of a tunnel");
+	if (td_config_key_given(group, "action") && !protect && policy->tunnel[0])
+		td_config_report_key(check->report, group, "tunnel",
+		    "is given with action \"%s\"; allowed is a tunnel with action \"protect\" only",
+		    policy->action == TD_POLICY_BYPASS ? "bypass" : "discard");
+	else if (policy->tunnel[0] && !(list && config_setting_get_hook(list)) &&
+	         !bsearch(&wanted, tunnels, check->config->tunnel_count, sizeof(*tunnels), compare_text))
+		td_config_report_key(check->report, group, "tunnel",
+		    "is \"%s\", which is no tunnel's name; allowed is the name of a tunnel", policy->tunnel);
+}
+
+static void check_policy(
+    const struct td_config_check *check, config_setting_t *group, const struct td_policy_config *policy)
+{
+	bool has_ports = policy->protocol == IPPROTO_TCP || policy->protocol == IPPROTO_UDP ||
+	                 policy->protocol == IPPROTO_SCTP;
+
+	if (!has_ports && td_config_key_sound(group, "protocol")) {
+		// Any ports are stored as 0 to 65535, and no other range begins with 0.
+		if (policy->local_port_low)
+			td_config_report_key(check->report, group, "local_port",
+			    "is given; allowed is a port with protocol \"tcp\", \"udp\" or \"sctp\" only");
+		if (policy->remote_port_low)
+			td_config_report_key(check->report, group, "remote_port",
+			    "is given; allowed is a port with protocol \"tcp\", \"udp\" or \"sctp\" only");
+	}
+	if (policy->local.ip.family && policy->remote.ip.family &&
+	    policy->local.ip.family != policy->remote.ip.family) {
+		td_config_report_setting(check->report, group,
+		    "mixes IPv4 and IPv6; allowed is the same family in local and remote");
+		return;
+	}
+	if (policy->local.ip.family == 6)
+		td_config_report_key(check->report, group, "local", IPV6_REFUSED);
+	if (policy->remote.ip.family == 6)
+		td_config_report_key(check->report, group, "remote", IPV6_REFUSED);
+}
+
+int td_config_check_policies(const struct td_config_check *check)
+{
+	struct td_config_named *tunnels = list_tunnels(check->config);
+
+	if (!tunnels)
+		return -ENOMEM;
+	td_config_named_sort(tunnels, check->config->tunnel_count);
+	for (unsigned i = 0; i < check->config->policy_count; i++) {
+		config_setting_t *group = td_config_check_group(check, "policies", i);
+
+		if (!group)
+			continue;
+		check_policy_tunnel(check, group, &check->config->policies[i], tunnels);
+		check_policy(check, group, &check->config->policies[i]);
+	}
+	free(tunnels);
+	return 0;
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The configuration file (libconfig) as structures. Which keys exist, their types, ranges, defaults
+// and help is one table, control/config/schema.c.
+
+#include "common/ip.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "dataplane/publish.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define TD_CONFIG_ADDRESSES_MAX 16
+#define TD_CONFIG_SELECTORS_MAX 32
+
+struct td_port_config {
+	char name[TD_NAME_MAX];
+	char device[256];
+	enum td_port_role role;
+	char tap[16]; // kernel interface; default: the port's name
+	unsigned mtu;
+	unsigned rx_queues, rx_descriptors, tx_descriptors;
+	bool promiscuous;
+	unsigned address_count;
+	struct td_prefix addresses[TD_CONFIG_ADDRESSES_MAX];
+};
+
+struct td_route_config {
+	struct td_prefix to;
+	struct td_ip via; // family 0: on the link
+	char port[TD_NAME_MAX]; // needed when via is not set
+};
+
+// A tunnel's selectors become protect policies (every local prefix with every remote prefix) behind the
+// configured policies, in the order of the tunnels.
+struct td_tunnel_config {
+	char name[TD_NAME_MAX];
+	struct td_ip local_address, remote_address; // outer
+	unsigned local_count, remote_count;
+	struct td_prefix local[TD_CONFIG_SELECTORS_MAX], remote[TD_CONFIG_SELECTORS_MAX];
+	unsigned replay_window; // packets; default of its inbound SAs
+	unsigned drain_ms; // how long a draining inbound SA still decrypts
+};
+
+struct td_policy_config {
+	enum td_policy_action action;
+	enum td_policy_direction direction;
+	struct td_prefix local, remote; // family 0: any
+	uint8_t protocol; // 0: any
+	uint16_t local_port_low, local_port_high, remote_port_low, remote_port_high;
+	char tunnel[TD_NAME_MAX]; // for protect
+};
+
+struct td_config {
+	// worker
+	unsigned workers;
+	int main_core; // -1: any
+	unsigned worker_core_count; // 0: any core; else the same as workers
+	int worker_cores[TD_WORKERS_MAX];
+	enum td_idle idle;
+	// memory
+	bool hugepages;
+	unsigned memory_mb, packet_buffers;
+	char file_prefix[64];
+	// control
+	char socket_path[108];
+	char socket_group[32];
+	// log
+	enum td_log_level log_level;
+
+	unsigned port_count;
+	struct td_port_config ports[TD_PORTS_MAX];
+	unsigned route_count;
+	struct td_route_config *routes;
+	unsigned tunnel_count;
+	struct td_tunnel_config *tunnels;
+	unsigned policy_count;
+	struct td_policy_config *policies;
+};
+
+// Reads a file. Writes every error found, one per line, as "FILE:LINE: what is wrong; what is allowed",
+// to errors. Returns NULL if there was any.
+struct td_config *td_config_load(const char *path, FILE *errors);
+void td_config_free(struct td_config *config);
+// Writes every key with type, default, range and help (tandemd --help-config).
+void td_config_describe(FILE *out);

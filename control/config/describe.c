@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/config.h"
+#include "control/config/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *words_text(const struct td_config_word *words, const char *tail, char *text)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; words[i].word && used < TD_CONFIG_ALLOWED_MAX; i++) {
+		const char *joint = i == 0 ? "" : words[i + 1].word || *tail ? ", " : " or ";
+
+		used += (size_t)snprintf(
+		    text + used, TD_CONFIG_ALLOWED_MAX - used, "%s\"%s\"", joint, words[i].word);
+	}
+	if (used < TD_CONFIG_ALLOWED_MAX)
+		snprintf(text + used, TD_CONFIG_ALLOWED_MAX - used, "%s", tail);
+	return text;
+}
+
+static const char *prefix_text(const struct td_config_key *key)
+{
+	if (key->flags & TD_CONFIG_INTERFACE)
+		return "an interface address with its prefix length such as \"192.0.2.1/24\" or "
+		       "\"2001:db8::1/64\"";
+	if (key->flags & TD_CONFIG_ANY)
+		return "\"any\" or an IPv4 prefix without host bits such as \"10.1.0.0/24\"";
+	return "an IPv4 prefix without host bits such as \"10.1.0.0/24\"";
+}
+
+const char *td_config_key_allowed(const struct td_config_key *key, char *text)
+{
+	const char *fixed = "";
+
+	switch (key->type) {
+	case TD_CONFIG_INTEGER:
+	case TD_CONFIG_INTEGERS:
+		snprintf(text, TD_CONFIG_ALLOWED_MAX, "%s from %ld to %ld",
+		    key->flags & TD_CONFIG_POWER_OF_TWO ? "a power of two" : "an integer", key->low,
+		    key->high);
+		return text;
+	case TD_CONFIG_NAME:
+		snprintf(text, TD_CONFIG_ALLOWED_MAX, "a string of 1 to %zu characters of A-Z a-z 0-9 _ . -",
+		    key->size - 1);
+		return text;
+	case TD_CONFIG_PATH:
+		snprintf(text, TD_CONFIG_ALLOWED_MAX, "an absolute path of at most %zu bytes", key->size - 1);
+		return text;
+	case TD_CONFIG_WORD:
+		return words_text(key->words, "", text);
+	case TD_CONFIG_PROTOCOL:
+		return words_text(key->words, " or a number from 1 to 255", text);
+	case TD_CONFIG_BOOLEAN:
+		fixed = "true or false";
+		break;
+	case TD_CONFIG_DEVICE:
+		fixed = "a PCI address such as \"0000:01:00.0\" or a DPDK device string such as "
+		        "\"net_af_packet0,iface=eth1\"";
+		break;
+	case TD_CONFIG_PORTS:
+		fixed = "\"any\", a port from 1 to 65535 or a range such as \"5000-5010\"";
+		break;
+	case TD_CONFIG_ADDRESS:
+		fixed = "an IPv4 unicast address such as \"192.0.2.1\"";
+		break;
+	case TD_CONFIG_PREFIX:
+	case TD_CONFIG_PREFIXES:
+		fixed = prefix_text(key);
+		break;
+	}
+	snprintf(text, TD_CONFIG_ALLOWED_MAX, "%s", fixed);
+	return text;
+}
+
+static void describe_key(const struct td_config_key *key, FILE *out)
+{
+	char allowed[TD_CONFIG_ALLOWED_MAX];
+	bool quoted = key->type != TD_CONFIG_INTEGER && key->type != TD_CONFIG_BOOLEAN;
+
+	fprintf(out, "    %s\n        %s%s", key->name,
+	    td_config_type_is_list(key->type) ? "array; each is " : "", td_config_key_allowed(key, allowed));
+	if (key->flags & TD_CONFIG_REQUIRED)
+		fprintf(out, "; required\n");
+	else if (!key->default_text)
+		fprintf(out, "; default: %s\n", key->default_meaning);
+	else
+		fprintf(out, quoted ? "; default: \"%s\"\n" : "; default: %s\n", key->default_text);
+	fprintf(out, "        %s\n", key->help);
+}
+
+void td_config_describe(FILE *out)
+{
+	for (unsigned i = 0; i < td_config_section_count; i++) {
+		const struct td_config_section *section = &td_config_sections[i];
+
+		fprintf(out, "%s%s = %s\n    %s\n", i ? "\n" : "", section->name,
+		    section->element ? "( { ... }, ... )" : "{ ... }", section->help);
+		for (unsigned k = 0; k < section->key_count; k++)
+			describe_key(&section->keys[k], out);
+	}
+}

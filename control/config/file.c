@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INCLUDE_DEPTH_MAX 10 // libconfig's own
+#define INCLUDE_FILES_MAX 1000 // ends what includes itself several times per file
+
+struct include_check {
+	struct td_config_report *report;
+	const char *directory;
+	unsigned files;
+};
+
+// The name in a line "@include "NAME"", cut out of it; NULL in other lines.
+static char *include_name(char *line)
+{
+	char *name = line + strspn(line, " \t");
+	char *end;
+
+	if (strncmp(name, "@include", 8) != 0 || !isblank((unsigned char)name[8]))
+		return NULL;
+	name += 8 + strspn(name + 8, " \t");
+	if (*name++ != '"')
+		return NULL;
+	end = strchr(name, '"');
+	if (!end)
+		return NULL;
+	*end = '\0';
+	return name;
+}
+
+// Opens a file that can be read as text. libconfig's scanner exits the process when a read fails, which a
+// directory's does.
+static FILE *open_text(const char *path)
+{
+	struct stat status;
+	FILE *stream = fopen(path, "re");
+
+	if (!stream)
+		return NULL;
+	if (fstat(fileno(stream), &status) == 0 && S_ISDIR(status.st_mode)) {
+		fclose(stream);
+		errno = EISDIR;
+		return NULL;
+	}
+	return stream;
+}
+
+static FILE *open_included(const char *directory, const char *name)
+{
+	char *path;
+	FILE *stream;
+
+	if (asprintf(&path, "%s/%s", directory, name) < 0) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	stream = open_text(path);
+	int error = errno;
+	free(path);
+	errno = error;
+	return stream;
+}
+
+// Looks through a stream, and what it includes, for directories that libconfig would be made to read. What
+// cannot be opened at all is left to libconfig, which knows whether the line is in a comment. shown is
+// the name for messages, NULL for the main file.
+static int check_includes(struct include_check *check, FILE *stream, const char *shown, unsigned depth)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int result = 0;
+
+	for (unsigned number = 1; !result && getline(&line, &size, stream) >= 0; number++) {
+		const char *name = include_name(line);
+		FILE *included;
+
+		if (!name)
+			continue;
+		errno = 0;
+		included = open_included(check->directory, name);
+		if (!included && errno != EISDIR && errno != ENOMEM)
+			continue;
+		if (!included)
+			result = -errno;
+		else if (depth == INCLUDE_DEPTH_MAX || ++check->files > INCLUDE_FILES_MAX)
+			result = -ELOOP;
+		if (result)
+			td_config_report_line(check->report, shown, number, "cannot include \"%s\": %s", name,
+			    result == -ELOOP ? "too many files include files" : strerror(-result));
+		else
+			result = check_includes(check, included, name, depth + 1);
+		if (included)
+			fclose(included);
+	}
+	free(line);
+	return result;
+}
+
+// Returns the part of a path before its last slash, to be freed, or NULL for want of memory.
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static int parse(struct td_config_report *report, config_t *file, FILE *stream, const char *directory)
+{
+	struct include_check check = {.report = report, .directory = directory};
+	int result = check_includes(&check, stream, NULL, 0);
+
+	if (result)
+		return result;
+	rewind(stream);
+	config_set_include_dir(file, directory);
+	if (config_read(file, stream))
+		return 0;
+	// "cannot open include file" does not say where the file was looked for.
+	td_config_report_line(report, config_error_file(file), (unsigned)config_error_line(file),
+	    "%s; allowed is libconfig's syntax, and names of included files as seen from %s",
+	    config_error_text(file), directory);
+	return -EINVAL;
+}
+
+int td_config_file_read(struct td_config_report *report, config_t *file)
+{
+	FILE *stream = open_text(report->path);
+	int result;
+
+	if (!stream) {
+		result = -errno;
+		td_config_report_line(report, NULL, 1, "cannot read the file: %s", strerror(errno));
+		return result;
+	}
+	char *directory = directory_of(report->path);
+	result = directory ? parse(report, file, stream, directory) : -ENOMEM;
+	// What was not reported on the way is lack of memory.
+	if (result && !report->count)
+		td_config_report_line(report, NULL, 1, "cannot read the file: %s", strerror(-result));
+	free(directory);
+	fclose(stream);
+	return result;
+}

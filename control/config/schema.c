@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/schema.h"
+
+#include "control/config/config.h"
+
+#include <netinet/in.h>
+#include <sched.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define TEXT_OF(value) #value
+#define TEXT(value) TEXT_OF(value)
+// Where a key's value is in its structure.
+#define AT(structure, member) .offset = offsetof(structure, member), .size = sizeof(((structure *)0)->member)
+#define COUNTED(structure, member) .count_offset = offsetof(structure, member)
+
+#define CORE_MAX (CPU_SETSIZE - 1)
+
+// The readers of values rely on these shapes.
+_Static_assert(sizeof(enum td_port_role) == sizeof(int) && sizeof(enum td_idle) == sizeof(int) &&
+                   sizeof(enum td_log_level) == sizeof(int) && sizeof(enum td_policy_action) == sizeof(int) &&
+                   sizeof(enum td_policy_direction) == sizeof(int),
+    "a word is stored as an int");
+_Static_assert(offsetof(struct td_policy_config, local_port_high) ==
+                       offsetof(struct td_policy_config, local_port_low) + 2 &&
+                   offsetof(struct td_policy_config, remote_port_high) ==
+                       offsetof(struct td_policy_config, remote_port_low) + 2,
+    "a port range is low, then high");
+
+static const struct td_config_word idle_words[] = {
+    {"adaptive", TD_IDLE_ADAPTIVE}, {"spin", TD_IDLE_SPIN}, {NULL, 0}};
+static const struct td_config_word level_words[] = {{"error", TD_LOG_ERROR}, {"warning", TD_LOG_WARNING},
+    {"info", TD_LOG_INFO}, {"debug", TD_LOG_DEBUG}, {NULL, 0}};
+static const struct td_config_word role_words[] = {
+    {"inside", TD_ROLE_INSIDE}, {"outside", TD_ROLE_OUTSIDE}, {NULL, 0}};
+static const struct td_config_word action_words[] = {
+    {"protect", TD_POLICY_PROTECT}, {"bypass", TD_POLICY_BYPASS}, {"discard", TD_POLICY_DISCARD}, {NULL, 0}};
+static const struct td_config_word direction_words[] = {
+    {"out", TD_POLICY_OUT}, {"in", TD_POLICY_IN}, {"both", TD_POLICY_BOTH}, {NULL, 0}};
+// 89 is OSPF (RFC 2328 A.1), which the C library has no name for.
+static const struct td_config_word protocol_words[] = {{"any", 0}, {"icmp", IPPROTO_ICMP},
+    {"igmp", IPPROTO_IGMP}, {"ipip", IPPROTO_IPIP}, {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP},
+    {"gre", IPPROTO_GRE}, {"esp", IPPROTO_ESP}, {"ah", IPPROTO_AH}, {"ospf", 89}, {"sctp", IPPROTO_SCTP},
+    {NULL, 0}};
+
+static const struct td_config_key worker_keys[] = {
+    {"count", TD_CONFIG_INTEGER, 0, AT(struct td_config, workers), .low = 1, .high = TD_WORKERS_MAX,
+        .default_text = "1", .help = "Worker threads. Each one polls its queues of every port."},
+    {"cores", TD_CONFIG_INTEGERS, 0, AT(struct td_config, worker_cores),
+        COUNTED(struct td_config, worker_core_count), .low = 0, .high = CORE_MAX,
+        .default_meaning = "any core",
+        .help =
+            "CPU of each worker: as many as count, all different. Empty leaves the choice to the kernel."},
+    {"main_core", TD_CONFIG_INTEGER, 0, AT(struct td_config, main_core), .low = -1, .high = CORE_MAX,
+        .default_text = "-1", .help = "CPU of the control thread; -1 leaves the choice to the kernel."},
+    {"idle", TD_CONFIG_WORD, 0, AT(struct td_config, idle), .words = idle_words, .default_text = "adaptive",
+        .help =
+            "What a worker does without packets: spin (lowest latency, the core is always busy) or adaptive "
+            "(backs off, then sleeps briefly; for machines that share cores)."},
+};
+
+static const struct td_config_key memory_keys[] = {
+    {"hugepages", TD_CONFIG_BOOLEAN, 0, AT(struct td_config, hugepages), .default_text = "false",
+        .help =
+            "Take memory from hugepages, which NICs driven by DPDK need. They must be reserved before the "
+            "start (vm.nr_hugepages)."},
+    {"size_mb", TD_CONFIG_INTEGER, 0, AT(struct td_config, memory_mb), .low = 64, .high = 1 << 20,
+        .default_text = "512", .help = "Memory of the data plane in MiB: packet buffers, tables and SAs."},
+    {"packet_buffers", TD_CONFIG_INTEGER, 0, AT(struct td_config, packet_buffers), .low = 1024,
+        .high = 1 << 24, .default_text = "16384",
+        .help = "Packet buffers of all ports and workers. At least the sum of all descriptors."},
+    {"file_prefix", TD_CONFIG_NAME, 0, AT(struct td_config, file_prefix), .default_text = "tandem",
+        .help = "Keeps the run-time files of several daemons on one machine apart (DPDK's --file-prefix)."},
+};
+
+static const struct td_config_key control_keys[] = {
+    {"socket", TD_CONFIG_PATH, 0, AT(struct td_config, socket_path),
+        .default_text = "/run/tandem/tandem.sock", .help = "The control socket, which tandemctl talks to."},
+    {"group", TD_CONFIG_NAME, 0, AT(struct td_config, socket_group), .default_text = "tandem",
+        .help = "Members of this group may use the control socket, as root may."},
+};
+
+static const struct td_config_key log_keys[] = {
+    {"level", TD_CONFIG_WORD, 0, AT(struct td_config, log_level), .words = level_words,
+        .default_text = "info", .help = "Lines less severe than this are not written."},
+};
+
+static const struct td_config_key port_keys[] = {
+    {"name", TD_CONFIG_NAME, TD_CONFIG_REQUIRED, AT(struct td_port_config, name),
+        .help = "What routes, messages and counters call the port."},
+    {"device", TD_CONFIG_DEVICE, TD_CONFIG_REQUIRED, AT(struct td_port_config, device),
+        .help = "The NIC's PCI address, or a DPDK device string, e.g. \"net_af_packet0,iface=eth1\" for the "
+                "kernel's interface eth1."},
+    {"role", TD_CONFIG_WORD, TD_CONFIG_REQUIRED, AT(struct td_port_config, role), .words = role_words,
+        .help = "inside: plain packets; outside: ESP packets."},
+    {"tap", TD_CONFIG_NAME, 0, AT(struct td_port_config, tap), .default_meaning = "the port's name",
+        .help = "The kernel interface that stands for the port: ARP, ping, IKE and routing daemons use it."},
+    {"mtu", TD_CONFIG_INTEGER, 0, AT(struct td_port_config, mtu), .low = TD_MTU_MIN, .high = TD_MTU_MAX,
+        .default_text = "1500", .help = "Longest IP packet in bytes."},
+    {"rx_queues", TD_CONFIG_INTEGER, 0, AT(struct td_port_config, rx_queues), .low = 0, .high = TD_QUEUES_MAX,
+        .default_text = "0", .help = "Receive queues; 0: one per worker, as far as the device goes."},
+    {"rx_descriptors", TD_CONFIG_INTEGER, 0, AT(struct td_port_config, rx_descriptors), .low = 64,
+        .high = 32768, .default_text = "1024", .help = "Packets that one receive queue can hold."},
+    {"tx_descriptors", TD_CONFIG_INTEGER, 0, AT(struct td_port_config, tx_descriptors), .low = 64,
+        .high = 32768, .default_text = "1024", .help = "Packets that one transmit queue can hold."},
+    {"promiscuous", TD_CONFIG_BOOLEAN, 0, AT(struct td_port_config, promiscuous), .default_text = "false",
+        .help = "Receive packets for other MAC addresses too."},
+    {"addresses", TD_CONFIG_PREFIXES, TD_CONFIG_INTERFACE, AT(struct td_port_config, addresses),
+        COUNTED(struct td_port_config, address_count), .default_meaning = "none",
+        .help = "IPv4 and IPv6 addresses of the port with their prefix lengths, e.g. [\"192.0.2.1/24\"]."},
+};
+
+static const struct td_config_key route_keys[] = {
+    {"to", TD_CONFIG_PREFIX, TD_CONFIG_REQUIRED | TD_CONFIG_NETWORK, AT(struct td_route_config, to),
+        .help = "Destinations of the route."},
+    {"via", TD_CONFIG_ADDRESS, 0, AT(struct td_route_config, via), .default_meaning = "none",
+        .help = "The next hop, on the network of a port."},
+    {"port", TD_CONFIG_NAME, 0, AT(struct td_route_config, port), .default_meaning = "the port of via",
+        .help = "The port whose link the destinations are on. Needed when via is not given."},
+};
+
+static const struct td_config_key tunnel_keys[] = {
+    {"name", TD_CONFIG_NAME, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, name),
+        .help = "What policies, SAs and messages call the tunnel."},
+    {"local_address", TD_CONFIG_ADDRESS, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, local_address),
+        .help = "Outer source of what is sent: one of the ports' addresses."},
+    {"remote_address", TD_CONFIG_ADDRESS, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, remote_address),
+        .help = "Outer address of the other gateway."},
+    {"local", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, local),
+        COUNTED(struct td_tunnel_config, local_count), .default_meaning = "none",
+        .help = "Networks behind this gateway. Every local network with every remote one becomes a protect "
+                "policy behind the configured policies."},
+    {"remote", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, remote),
+        COUNTED(struct td_tunnel_config, remote_count), .default_meaning = "none",
+        .help = "Networks behind the other gateway."},
+    {"replay_window", TD_CONFIG_INTEGER, TD_CONFIG_POWER_OF_TWO, AT(struct td_tunnel_config, replay_window),
+        .low = TD_REPLAY_WINDOW_MIN, .high = TD_REPLAY_WINDOW_MAX,
+        .default_text = TEXT(TD_REPLAY_WINDOW_DEFAULT),
+        .help = "Packets that may arrive late and still be taken, for inbound SAs that do not say it."},
+    {"drain_ms", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, drain_ms), .low = 0, .high = 3600000,
+        .default_text = TEXT(TD_DRAIN_DEFAULT_MS),
+        .help =
+            "How long a replaced inbound SA still decrypts, in milliseconds: longer than the path reorders."},
+};
+
+static const struct td_config_key policy_keys[] = {
+    {"action", TD_CONFIG_WORD, TD_CONFIG_REQUIRED, AT(struct td_policy_config, action), .words = action_words,
+        .help = "protect: through the tunnel; bypass: in the clear; discard: dropped."},
+    {"direction", TD_CONFIG_WORD, 0, AT(struct td_policy_config, direction), .words = direction_words,
+        .default_text = "both", .help = "out: from inside to outside; in: the other way."},
+    {"local", TD_CONFIG_PREFIX, TD_CONFIG_NETWORK | TD_CONFIG_ANY, AT(struct td_policy_config, local),
+        .default_text = "any", .help = "Addresses on our side: the source going out."},
+    {"remote", TD_CONFIG_PREFIX, TD_CONFIG_NETWORK | TD_CONFIG_ANY, AT(struct td_policy_config, remote),
+        .default_text = "any", .help = "Addresses on the other side: the destination going out."},
+    {"protocol", TD_CONFIG_PROTOCOL, 0, AT(struct td_policy_config, protocol), .words = protocol_words,
+        .low = 1, .high = 255, .default_text = "any", .help = "IP protocol."},
+    {"local_port", TD_CONFIG_PORTS, 0, AT(struct td_policy_config, local_port_low), .default_text = "any",
+        .help = "Ports on our side, for protocol tcp, udp or sctp."},
+    {"remote_port", TD_CONFIG_PORTS, 0, AT(struct td_policy_config, remote_port_low), .default_text = "any",
+        .help = "Ports on the other side, for protocol tcp, udp or sctp."},
+    {"tunnel", TD_CONFIG_NAME, 0, AT(struct td_policy_config, tunnel), .default_meaning = "none",
+        .help = "The tunnel of a protect policy; other policies have none."},
+};
+
+#define KEYS(table) .keys = (table), .key_count = COUNT(table)
+#define ELEMENTS(member, counter, type)                                                                      \
+	.offset = offsetof(struct td_config, member), .count_offset = offsetof(struct td_config, counter),   \
+	.element_size = sizeof(type)
+
+const struct td_config_section td_config_sections[] = {
+    {"worker", NULL, "The threads that move packets.", KEYS(worker_keys)},
+    {"memory", NULL, "Memory of the data plane.", KEYS(memory_keys)},
+    {"control", NULL, "The control socket.", KEYS(control_keys)},
+    {"log", NULL, "Log lines on standard error (the journal under systemd).", KEYS(log_keys)},
+    {"ports", "port", "The NICs: at least one inside and one outside.",
+        ELEMENTS(ports, port_count, struct td_port_config), .inline_max = TD_PORTS_MAX, KEYS(port_keys)},
+    {"routes", "route", "Routes given to the kernel, from which the workers' table is mirrored.",
+        ELEMENTS(routes, route_count, struct td_route_config), KEYS(route_keys)},
+    {"tunnels", "tunnel", "The other gateways and the networks behind them.",
+        ELEMENTS(tunnels, tunnel_count, struct td_tunnel_config), KEYS(tunnel_keys)},
+    {"policies", "policy",
+        "Tried in this order, before the tunnels' own; a packet without a match is dropped.",
+        ELEMENTS(policies, policy_count, struct td_policy_config), KEYS(policy_keys)},
+};
+const unsigned td_config_section_count = COUNT(td_config_sections);
+
+const struct td_config_section *td_config_section_find(const char *name)
+{
+	for (unsigned i = 0; i < td_config_section_count; i++)
+		if (strcmp(td_config_sections[i].name, name) == 0)
+			return &td_config_sections[i];
+	return NULL;
+}
+
+const struct td_config_key *td_config_key_find(const struct td_config_section *section, const char *name)
+{
+	for (unsigned i = 0; i < section->key_count; i++)
+		if (strcmp(section->keys[i].name, name) == 0)
+			return &section->keys[i];
+	return NULL;
+}
+
+bool td_config_type_is_list(enum td_config_type type)
+{
+	return type == TD_CONFIG_INTEGERS || type == TD_CONFIG_PREFIXES;
+}

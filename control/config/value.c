@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/value.h"
+
+#include "common/ip.h"
+#include "control/config/text.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUE_MAX 96
+
+// The value as the user wrote it, for the message.
+static const char *value_text(const config_setting_t *setting, char *text)
+{
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		snprintf(text, VALUE_MAX, "%lld", config_setting_get_int64(setting));
+		break;
+	case CONFIG_TYPE_FLOAT:
+		snprintf(text, VALUE_MAX, "%g", config_setting_get_float(setting));
+		break;
+	case CONFIG_TYPE_BOOL:
+		snprintf(text, VALUE_MAX, "%s", config_setting_get_bool(setting) ? "true" : "false");
+		break;
+	case CONFIG_TYPE_STRING:
+		snprintf(text, VALUE_MAX, "\"%.80s\"", config_setting_get_string(setting));
+		break;
+	case CONFIG_TYPE_GROUP:
+		snprintf(text, VALUE_MAX, "a group");
+		break;
+	case CONFIG_TYPE_LIST:
+		snprintf(text, VALUE_MAX, "a list");
+		break;
+	default:
+		snprintf(text, VALUE_MAX, "an array");
+		break;
+	}
+	return text;
+}
+
+static int refuse(struct td_config_report *report, const struct td_config_key *key, config_setting_t *setting,
+    const char *why)
+{
+	char allowed[TD_CONFIG_ALLOWED_MAX];
+	char value[VALUE_MAX];
+
+	td_config_report_setting(report, setting, "is %s%s%s; allowed is %s", value_text(setting, value),
+	    *why ? ", " : "", why, td_config_key_allowed(key, allowed));
+	return -EINVAL;
+}
+
+static int read_integer(const struct td_config_key *key, long long value, void *to, char *why)
+{
+	int stored = (int)value;
+
+	if (value < key->low || value > key->high)
+		return -EINVAL;
+	if (key->flags & TD_CONFIG_POWER_OF_TWO && value & (value - 1)) {
+		snprintf(why, TD_CONFIG_WHY_MAX, "which is not a power of two");
+		return -EINVAL;
+	}
+	memcpy(to, &stored, sizeof(stored));
+	return 0;
+}
+
+static int read_number(const struct td_config_key *key, long long value, void *to, char *why)
+{
+	uint16_t port = (uint16_t)value;
+
+	switch (key->type) {
+	case TD_CONFIG_INTEGER:
+	case TD_CONFIG_INTEGERS:
+		return read_integer(key, value, to, why);
+	case TD_CONFIG_PROTOCOL:
+		if (value < key->low || value > key->high)
+			return -EINVAL;
+		*(uint8_t *)to = (uint8_t)value;
+		return 0;
+	case TD_CONFIG_PORTS:
+		if (value < 1 || value > UINT16_MAX)
+			return -EINVAL;
+		memcpy(to, &port, sizeof(port));
+		memcpy((char *)to + sizeof(port), &port, sizeof(port));
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int read_scalar(
+    struct td_config_report *report, const struct td_config_key *key, config_setting_t *setting, void *to)
+{
+	char why[TD_CONFIG_WHY_MAX] = "";
+	int result = -EINVAL;
+
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		result = read_number(key, config_setting_get_int64(setting), to, why);
+		break;
+	case CONFIG_TYPE_BOOL:
+		if (key->type == TD_CONFIG_BOOLEAN) {
+			*(bool *)to = config_setting_get_bool(setting);
+			result = 0;
+		}
+		break;
+	case CONFIG_TYPE_STRING:
+		result = td_config_text_read(key, config_setting_get_string(setting), to, why);
+		break;
+	default:
+		break;
+	}
+	return result ? refuse(report, key, setting, why) : 0;
+}
+
+static int read_list(
+    struct td_config_report *report, const struct td_config_key *key, config_setting_t *setting, void *base)
+{
+	size_t element = key->type == TD_CONFIG_INTEGERS ? sizeof(int) : sizeof(struct td_prefix);
+	unsigned max = (unsigned)(key->size / element);
+	char allowed[TD_CONFIG_ALLOWED_MAX];
+	int result = 0;
+
+	if (!config_setting_is_array(setting) && !config_setting_is_list(setting)) {
+		char value[VALUE_MAX];
+
+		td_config_report_setting(report, setting,
+		    "is %s; allowed is an array in [ ], of which each is %s", value_text(setting, value),
+		    td_config_key_allowed(key, allowed));
+		return -EINVAL;
+	}
+	unsigned count = (unsigned)config_setting_length(setting);
+	if (count > max) {
+		td_config_report_setting(
+		    report, setting, "has %u elements; allowed is %u at most", count, max);
+		count = max;
+		result = -EINVAL;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		void *to = (char *)base + key->offset + i * element;
+
+		if (read_scalar(report, key, config_setting_get_elem(setting, i), to))
+			result = -EINVAL;
+	}
+	memcpy((char *)base + key->count_offset, &count, sizeof(count));
+	return result;
+}
+
+int td_config_value_read(
+    struct td_config_report *report, const struct td_config_key *key, config_setting_t *setting, void *base)
+{
+	if (td_config_type_is_list(key->type))
+		return read_list(report, key, setting, base);
+	return read_scalar(report, key, setting, (char *)base + key->offset);
+}
+
+int td_config_value_default(const struct td_config_key *key, void *base)
+{
+	char why[TD_CONFIG_WHY_MAX];
+	void *to = (char *)base + key->offset;
+
+	// What has no default, lists included, is all zero bytes already.
+	if (!key->default_text)
+		return 0;
+	if (key->type == TD_CONFIG_INTEGER)
+		return read_number(key, strtol(key->default_text, NULL, 10), to, why);
+	if (key->type == TD_CONFIG_BOOLEAN) {
+		*(bool *)to = strcmp(key->default_text, "true") == 0;
+		return 0;
+	}
+	return td_config_text_read(key, key->default_text, to, why);
+}

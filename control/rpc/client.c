@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One connection: lines in, bounded output. Only the callback of its descriptor frees a client, so that a
+// method or an event in the middle of something never loses one under its feet.
+#include "common/secret.h"
+#include "control/rpc/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER_MIN 4096u
+#define READS_PER_TURN 8 // then the other clients get their turn
+#define IN_MAX (TD_RPC_LINE_MAX + 1u)
+#define FLUSH_EARLY 65536u // output that is worth a write before the next request of the same read
+
+// ---- output -----------------------------------------------------------------------------------
+
+size_t td_rpc_client_waiting(const struct td_rpc_client *client)
+{
+	return client->out_length - client->out_start;
+}
+
+static int out_reserve(struct td_rpc_client *client, size_t more)
+{
+	if (client->out_start > client->out_capacity / 2) {
+		memmove(client->out, client->out + client->out_start, td_rpc_client_waiting(client));
+		client->out_length -= client->out_start;
+		client->out_start = 0;
+	}
+	if (more <= client->out_capacity - client->out_length)
+		return 0;
+	size_t capacity = client->out_capacity ? client->out_capacity : BUFFER_MIN;
+	while (capacity - client->out_length < more)
+		capacity *= 2;
+	char *grown = realloc(client->out, capacity);
+	if (!grown)
+		return -ENOMEM;
+	client->out = grown;
+	client->out_capacity = capacity;
+	return 0;
+}
+
+static void watch_update(struct td_rpc_client *client)
+{
+	uint32_t events = 0;
+
+	if (!client->eof && !client->closing)
+		events |= EPOLLIN;
+	// A dead client is closed by its callback, which EPOLLOUT or EPOLLHUP brings about.
+	if (td_rpc_client_waiting(client) || client->dead || client->closing)
+		events |= EPOLLOUT;
+	if (events == client->watched)
+		return;
+	client->watched = events;
+	if (td_loop_fd_modify(client->rpc->context->loop, client->fd, events))
+		client->dead = true;
+}
+
+void td_rpc_client_append(struct td_rpc_client *client, const char *data, size_t length)
+{
+	if (client->dead)
+		return;
+	if (out_reserve(client, length)) {
+		client->dead = true;
+	} else {
+		memcpy(client->out + client->out_length, data, length);
+		client->out_length += length;
+	}
+}
+
+void td_rpc_client_cut(struct td_rpc_client *client, size_t length)
+{
+	if (length < td_rpc_client_waiting(client))
+		client->out_length = client->out_start + length;
+}
+
+static void out_flush(struct td_rpc_client *client)
+{
+	while (!client->dead && td_rpc_client_waiting(client)) {
+		ssize_t sent = send(client->fd, client->out + client->out_start,
+		    td_rpc_client_waiting(client), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (sent < 0)
+			client->dead = true;
+		else
+			client->out_start += (size_t)sent;
+	}
+	free(client->out);
+	client->out = NULL;
+	client->out_start = client->out_length = client->out_capacity = 0;
+}
+
+// ---- events -----------------------------------------------------------------------------------
+
+static void lost_tell(struct td_rpc_client *client)
+{
+	char text[128];
+	int length = snprintf(text, sizeof(text),
+	    "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"event\":\"lost\",\"count\":%llu}}\n",
+	    (unsigned long long)client->events_lost);
+
+	td_rpc_client_append(client, text, (size_t)length);
+	client->events_lost = 0;
+}
+
+void td_rpc_client_event(struct td_rpc_client *client, const char *text, size_t length)
+{
+	if (client->dead || client->closing)
+		return;
+	if (td_rpc_client_waiting(client) + length > TD_RPC_EVENTS_MAX)
+		out_flush(client);
+	if (td_rpc_client_waiting(client) + length > TD_RPC_EVENTS_MAX) {
+		client->events_lost++;
+	} else {
+		if (client->events_lost)
+			lost_tell(client);
+		td_rpc_client_append(client, text, length);
+	}
+	watch_update(client);
+}
+
+// ---- input ------------------------------------------------------------------------------------
+
+static void in_release(struct td_rpc_client *client)
+{
+	if (client->in)
+		td_wipe(client->in, client->in_length);
+	free(client->in);
+	client->in = NULL;
+	client->in_length = client->in_scanned = client->in_capacity = 0;
+}
+
+// realloc could leave a copy of a key behind.
+static int in_reserve(struct td_rpc_client *client)
+{
+	size_t capacity = client->in_capacity ? client->in_capacity * 2 : BUFFER_MIN;
+
+	if (client->in_length < client->in_capacity)
+		return 0;
+	if (capacity > IN_MAX)
+		capacity = IN_MAX;
+	char *grown = malloc(capacity);
+	if (!grown)
+		return -ENOMEM;
+	if (client->in) {
+		memcpy(grown, client->in, client->in_length);
+		td_wipe(client->in, client->in_length);
+		free(client->in);
+	}
+	client->in = grown;
+	client->in_capacity = capacity;
+	return 0;
+}
+
+static void line_handle(struct td_rpc_client *client, char *line, size_t length)
+{
+	if (length && line[length - 1] == '\r')
+		length--;
+	if (td_rpc_client_waiting(client) > FLUSH_EARLY)
+		out_flush(client);
+	if (td_rpc_client_waiting(client) > TD_RPC_PENDING_MAX) {
+		td_log_warning("control socket: a client that does not read its responses was cut off");
+		client->dead = true;
+	} else if (length) {
+		td_rpc_json_request(client, line, length);
+	}
+}
+
+static void lines_handle(struct td_rpc_client *client)
+{
+	size_t start = 0;
+	char *end;
+
+	while (!client->dead && (end = memchr(client->in + client->in_scanned, '\n',
+	                             client->in_length - client->in_scanned))) {
+		size_t length = (size_t)(end - client->in) - start;
+
+		line_handle(client, client->in + start, length);
+		td_wipe(client->in + start, length);
+		start += length + 1;
+		client->in_scanned = start;
+	}
+	client->in_scanned = client->in_length;
+	if (start == client->in_length || client->dead) {
+		in_release(client);
+	} else if (start) {
+		size_t left = client->in_length - start;
+
+		memmove(client->in, client->in + start, left);
+		td_wipe(client->in + left, start);
+		client->in_length = client->in_scanned = left;
+	}
+	if (client->in_length == IN_MAX) {
+		td_rpc_json_error(client, NULL, -32600, "the line is longer than 4 MiB");
+		client->closing = true;
+		in_release(client);
+	}
+}
+
+static void in_read(struct td_rpc_client *client)
+{
+	for (unsigned turn = 0; turn < READS_PER_TURN && !client->closing && !client->dead; turn++) {
+		if (in_reserve(client)) {
+			client->dead = true;
+			return;
+		}
+		ssize_t got = recv(client->fd, client->in + client->in_length,
+		    client->in_capacity - client->in_length, MSG_DONTWAIT);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got > 0) {
+			client->in_length += (size_t)got;
+			lines_handle(client);
+			continue;
+		}
+		if (got == 0)
+			client->eof = true;
+		else if (errno != EAGAIN && errno != EWOULDBLOCK)
+			client->dead = true;
+		break;
+	}
+	// A half-written request of a client that went away is forgotten, not guessed.
+	if (client->eof || client->in_length == 0)
+		in_release(client);
+}
+
+static void client_ready(void *context, uint32_t events)
+{
+	struct td_rpc_client *client = context;
+
+	if (!client->eof && !client->closing && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		in_read(client);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		client->dead = true; // nobody is there to read the rest
+	out_flush(client);
+	if (client->events_lost && td_rpc_client_waiting(client) < TD_RPC_EVENTS_MAX / 2) {
+		lost_tell(client);
+		out_flush(client);
+	}
+	bool done = client->closing || (client->eof && !client->subscribed);
+	if (!client->dead && !(done && !td_rpc_client_waiting(client)))
+		watch_update(client);
+	else
+		client->dead = true;
+	if (client->dead)
+		td_rpc_client_free(client);
+}
+
+int td_rpc_client_add(struct td_rpc *rpc, int fd)
+{
+	struct td_rpc_client *client = calloc(1, sizeof(*client));
+	int rc = client ? 0 : -ENOMEM;
+
+	if (client) {
+		client->rpc = rpc;
+		client->fd = fd;
+		client->watched = EPOLLIN;
+		rc = td_loop_fd_add(rpc->context->loop, fd, EPOLLIN, client_ready, client);
+	}
+	if (rc) {
+		free(client);
+		close(fd);
+		return rc;
+	}
+	TAILQ_INSERT_TAIL(&rpc->clients, client, link);
+	rpc->client_count++;
+	return 0;
+}
+
+void td_rpc_client_free(struct td_rpc_client *client)
+{
+	struct td_rpc *rpc = client->rpc;
+
+	td_loop_fd_remove(rpc->context->loop, client->fd);
+	close(client->fd);
+	TAILQ_REMOVE(&rpc->clients, client, link);
+	rpc->client_count--;
+	in_release(client);
+	free(client->out);
+	free(client);
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What the files of the control socket share: server.c (socket), client.c (connections), json.c
+// (requests and responses), methods.c and lists.c (methods), events.c (notifications).
+
+#include "control/rpc/params.h"
+#include "control/rpc/rpc.h"
+
+#include <jansson.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+struct td_rpc_client {
+	TAILQ_ENTRY(td_rpc_client) link;
+	struct td_rpc *rpc;
+	int fd;
+	uint32_t watched; // epoll events
+	bool subscribed;
+	bool eof; // the peer sends no more
+	bool closing; // close when the output is written
+	bool dead; // close without writing
+	uint64_t events_lost;
+	char *in; // NULL while no partial line waits; may hold keys
+	size_t in_length, in_scanned, in_capacity;
+	char *out; // holds no keys
+	size_t out_start, out_length, out_capacity;
+};
+
+struct td_rpc {
+	const struct td_rpc_context *context;
+	int listen_fd;
+	bool bound;
+	dev_t device; // of the socket file, to unlink only our own
+	ino_t inode;
+	bool has_group;
+	gid_t group;
+	struct td_timer accept_timer;
+	unsigned client_count;
+	TAILQ_HEAD(, td_rpc_client) clients;
+};
+
+// One request while it is handled.
+struct td_rpc_call {
+	struct td_rpc *rpc;
+	struct td_rpc_client *client;
+	const json_t *params;
+	json_t *id; // NULL: a notification, nothing is answered
+	json_t *result; // set by the handler, unless it streams a list
+	int index; // position of the object at fault in a bulk request, or -1
+	bool streaming, out_of_memory;
+	unsigned items;
+	size_t rollback; // bytes to which the output is cut back when the response cannot be completed
+	struct td_error error;
+};
+
+struct td_rpc_method {
+	const char *name;
+	const struct td_rpc_field *fields;
+	const struct td_rpc_field *item_fields; // of an object that may come alone or many in "sas"
+	// Returns 0 with a result, or -errno with call->error.
+	int (*handle)(struct td_rpc_call *call);
+};
+
+// methods.c
+const struct td_rpc_method *td_rpc_method_find(const char *name);
+
+// lists.c
+int td_rpc_sa_list(struct td_rpc_call *call);
+int td_rpc_tunnel_list(struct td_rpc_call *call);
+int td_rpc_policy_list(struct td_rpc_call *call);
+int td_rpc_worker_list(struct td_rpc_call *call);
+int td_rpc_port_list(struct td_rpc_call *call);
+int td_rpc_drop_list(struct td_rpc_call *call);
+int td_rpc_suite_list(struct td_rpc_call *call);
+
+// json.c
+// From now on memory that jansson frees is wiped: keys come in as JSON strings.
+void td_rpc_json_init(void);
+// Handles one line without its end.
+void td_rpc_json_request(struct td_rpc_client *client, const char *line, size_t length);
+void td_rpc_json_error(struct td_rpc_client *client, json_t *id, int code, const char *message);
+// A list as result, {NAME: [item, ...]}, written item by item: the whole as one tree would be large.
+void td_rpc_list_begin(struct td_rpc_call *call, const char *name);
+void td_rpc_list_item(struct td_rpc_call *call, json_t *item); // takes the item; NULL: out of memory
+int td_rpc_list_end(struct td_rpc_call *call);
+// A string of text that may have been cut within a UTF-8 sequence.
+json_t *td_rpc_json_text(const char *text);
+json_t *td_rpc_json_ip(const struct td_ip *ip);
+
+// client.c
+// Takes the descriptor. Returns 0 or -errno (the descriptor is closed then).
+int td_rpc_client_add(struct td_rpc *rpc, int fd);
+void td_rpc_client_free(struct td_rpc_client *client);
+// Queues output; without memory the client is marked dead.
+void td_rpc_client_append(struct td_rpc_client *client, const char *data, size_t length);
+size_t td_rpc_client_waiting(const struct td_rpc_client *client);
+// Drops what was queued after the first length waiting bytes. Nothing may have been written since.
+void td_rpc_client_cut(struct td_rpc_client *client, size_t length);
+// Queues an event, or counts it as lost.
+void td_rpc_client_event(struct td_rpc_client *client, const char *text, size_t length);

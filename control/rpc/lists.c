@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The methods that show: each makes one JSON object per thing.
+#include "common/clock.h"
+#include "control/rpc/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define U64(value) ((json_int_t)(value))
+
+static json_t *prefix_json(const struct td_prefix *prefix)
+{
+	char text[TD_PREFIX_TEXT_MAX];
+
+	return json_string(prefix->ip.family ? td_prefix_format(prefix, text) : "any");
+}
+
+static json_t *prefixes_json(const struct td_prefix *prefixes, unsigned count)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list, prefix_json(&prefixes[i]));
+	return list;
+}
+
+// ---- SAs --------------------------------------------------------------------------------------
+
+static void stats_read(const struct td_sa *sa, struct td_sa_stats *stats)
+{
+	if (sa->outbound)
+		td_dp_sa_out_stats(sa->out, stats);
+	else
+		td_dp_sa_in_stats(sa->in, stats);
+}
+
+static json_t *sa_json(const struct td_sa *sa)
+{
+	struct td_sa_stats stats = {0};
+	uint64_t age_ms = (td_clock_now_ns() - sa->created_ns) / TD_NS_PER_MS;
+
+	stats_read(sa, &stats);
+	json_t *item = json_pack("{s:I,s:s,s:o,s:s,s:i,s:s,s:b,s:b,s:i,s:I,s:I,s:I,s:I}", "spi", U64(sa->spi),
+	    "direction", sa->outbound ? "out" : "in", "tunnel", td_rpc_json_text(sa->tunnel->config.name),
+	    "suite", td_dp_suite_info(sa->suite)->name, "worker", (int)sa->owner, "state",
+	    td_sa_state_name(sa->state), "current", (int)td_sad_sa_is_current(sa), "esn", (int)sa->esn,
+	    "replay_window", (int)sa->replay_window, "age_ms", U64(age_ms), "packets", U64(stats.packets),
+	    "bytes", U64(stats.bytes), "sequence", U64(stats.sequence));
+	json_t *limits = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "soft_bytes", U64(sa->limits.soft_bytes),
+	    "hard_bytes", U64(sa->limits.hard_bytes), "soft_packets", U64(sa->limits.soft_packets),
+	    "hard_packets", U64(sa->limits.hard_packets), "soft_ms", U64(sa->soft_time_ms), "hard_ms",
+	    U64(sa->hard_time_ms));
+	json_t *inbound = sa->outbound ? json_object()
+	                               : json_pack("{s:I,s:I,s:I,s:I}", "auth_failed", U64(stats.auth_failed),
+	                                     "replayed", U64(stats.replayed), "malformed",
+	                                     U64(stats.malformed), "policy_failed", U64(stats.policy_failed));
+	bool complete = item && limits && inbound && json_object_update(item, limits) == 0 &&
+	                json_object_update(item, inbound) == 0;
+	json_decref(limits);
+	json_decref(inbound);
+	if (complete)
+		return item;
+	json_decref(item);
+	return NULL;
+}
+
+static void sa_visit(void *context, const struct td_sa *sa)
+{
+	struct td_rpc_call *call = context;
+
+	if (call->id && !call->out_of_memory && !call->client->dead)
+		td_rpc_list_item(call, sa_json(sa));
+}
+
+int td_rpc_sa_list(struct td_rpc_call *call)
+{
+	const char *name = td_rpc_params_string(call->params, "tunnel");
+	const struct td_sad *sad = call->rpc->context->sad;
+	const struct td_tunnel *tunnel = name ? td_sad_tunnel_find(sad, name) : NULL;
+
+	if (name && !tunnel)
+		return td_error_set(
+		    &call->error, -ENOENT, NULL, "tunnel", "\"%.40s\" is not in the configuration", name);
+	td_rpc_list_begin(call, "sas");
+	if (tunnel)
+		td_sad_tunnel_foreach(tunnel, sa_visit, call);
+	else
+		td_sad_foreach(sad, sa_visit, call);
+	return td_rpc_list_end(call);
+}
+
+// ---- tunnels ----------------------------------------------------------------------------------
+
+struct tunnel_sums {
+	json_t *inbound_spis;
+	struct td_sa_stats in, out;
+};
+
+static void tunnel_visit(void *context, const struct td_sa *sa)
+{
+	struct tunnel_sums *sums = context;
+	struct td_sa_stats *sum = sa->outbound ? &sums->out : &sums->in;
+	struct td_sa_stats stats = {0};
+
+	stats_read(sa, &stats);
+	sum->packets += stats.packets;
+	sum->bytes += stats.bytes;
+	if (!sa->outbound)
+		json_array_append_new(sums->inbound_spis, json_integer(sa->spi));
+}
+
+static json_t *tunnel_json(const struct td_tunnel *tunnel)
+{
+	const struct td_tunnel_config *config = &tunnel->config;
+	struct tunnel_sums sums = {.inbound_spis = json_array()};
+	json_t *outbound = json_array();
+	bool established = false;
+
+	td_sad_tunnel_foreach(tunnel, tunnel_visit, &sums);
+	for (unsigned worker = 0; worker < td_dp_worker_count(); worker++) {
+		const struct td_sa *sa = td_sad_tunnel_current(tunnel, worker);
+
+		established |= sa && sa->state != TD_SA_EXPIRED;
+		json_array_append_new(outbound, json_integer(sa ? sa->spi : 0));
+	}
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:I,s:I,s:I,s:I}", "name",
+	    td_rpc_json_text(config->name), "local_address", td_rpc_json_ip(&config->local_address),
+	    "remote_address", td_rpc_json_ip(&config->remote_address), "local",
+	    prefixes_json(config->local, config->local_count), "remote",
+	    prefixes_json(config->remote, config->remote_count), "established", (int)established,
+	    "outbound_spi", outbound, "inbound_spis", sums.inbound_spis, "packets_in", U64(sums.in.packets),
+	    "bytes_in", U64(sums.in.bytes), "packets_out", U64(sums.out.packets), "bytes_out",
+	    U64(sums.out.bytes));
+}
+
+int td_rpc_tunnel_list(struct td_rpc_call *call)
+{
+	const struct td_tunnel *tunnel;
+
+	td_rpc_list_begin(call, "tunnels");
+	for (unsigned i = 0; call->id && (tunnel = td_sad_tunnel_at(call->rpc->context->sad, i)); i++)
+		td_rpc_list_item(call, tunnel_json(tunnel));
+	return td_rpc_list_end(call);
+}
+
+// ---- policies ---------------------------------------------------------------------------------
+
+static json_t *policy_json(const struct td_policy_config *policy, const char *origin)
+{
+	static const char *const actions[] = {
+	    [TD_POLICY_DISCARD] = "discard", [TD_POLICY_BYPASS] = "bypass", [TD_POLICY_PROTECT] = "protect"};
+	static const char *const directions[] = {
+	    [TD_POLICY_OUT] = "out", [TD_POLICY_IN] = "in", [TD_POLICY_BOTH] = "both"};
+
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:i,s:i,s:i,s:o}", "origin", origin, "action",
+	    actions[policy->action], "direction", directions[policy->direction], "local",
+	    prefix_json(&policy->local), "remote", prefix_json(&policy->remote), "protocol", policy->protocol,
+	    "local_port_low", policy->local_port_low, "local_port_high", policy->local_port_high,
+	    "remote_port_low", policy->remote_port_low, "remote_port_high", policy->remote_port_high,
+	    "tunnel", td_rpc_json_text(policy->tunnel));
+}
+
+static void tunnel_policies(struct td_rpc_call *call, const struct td_tunnel_config *tunnel)
+{
+	struct td_policy_config policy = {
+	    .action = TD_POLICY_PROTECT,
+	    .direction = TD_POLICY_BOTH,
+	    .local_port_high = UINT16_MAX,
+	    .remote_port_high = UINT16_MAX,
+	};
+
+	memcpy(policy.tunnel, tunnel->name, sizeof(policy.tunnel));
+	for (unsigned i = 0; i < tunnel->local_count * tunnel->remote_count; i++) {
+		policy.local = tunnel->local[i / tunnel->remote_count];
+		policy.remote = tunnel->remote[i % tunnel->remote_count];
+		// Prefixes of two families match no packet together and make no rule.
+		if (policy.local.ip.family == policy.remote.ip.family)
+			td_rpc_list_item(call, policy_json(&policy, "tunnel"));
+	}
+}
+
+int td_rpc_policy_list(struct td_rpc_call *call)
+{
+	static const struct td_policy_config otherwise = {
+	    .action = TD_POLICY_DISCARD,
+	    .direction = TD_POLICY_BOTH,
+	    .local_port_high = UINT16_MAX,
+	    .remote_port_high = UINT16_MAX,
+	};
+	const struct td_config *config = call->rpc->context->config;
+
+	td_rpc_list_begin(call, "policies");
+	for (unsigned i = 0; i < config->policy_count; i++)
+		td_rpc_list_item(call, policy_json(&config->policies[i], "config"));
+	for (unsigned i = 0; i < config->tunnel_count; i++)
+		tunnel_policies(call, &config->tunnels[i]);
+	td_rpc_list_item(call, policy_json(&otherwise, "default"));
+	return td_rpc_list_end(call);
+}
+
+// ---- the data plane ---------------------------------------------------------------------------
+
+static json_t *worker_json(unsigned worker)
+{
+	struct td_dp_worker_info info = {0};
+
+	td_dp_worker_info(worker, &info);
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
+	    (int)worker, "core", info.core, "loops", U64(info.loops), "idle_loops", U64(info.idle_loops),
+	    "rx_packets", U64(info.rx_packets), "tx_packets", U64(info.tx_packets), "esp_in_packets",
+	    U64(info.esp_in_packets), "esp_in_bytes", U64(info.esp_in_bytes), "esp_out_packets",
+	    U64(info.esp_out_packets), "esp_out_bytes", U64(info.esp_out_bytes), "punted", U64(info.punted),
+	    "injected", U64(info.injected), "handoff_out", U64(info.handoff_out), "handoff_in",
+	    U64(info.handoff_in), "held", U64(info.held));
+}
+
+int td_rpc_worker_list(struct td_rpc_call *call)
+{
+	td_rpc_list_begin(call, "workers");
+	for (unsigned worker = 0; worker < td_dp_worker_count(); worker++)
+		td_rpc_list_item(call, worker_json(worker));
+	return td_rpc_list_end(call);
+}
+
+static json_t *port_json(unsigned port)
+{
+	struct td_dp_port_info info = {0};
+	char mac[18];
+
+	td_dp_port_info(port, &info);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", info.mac[0], info.mac[1], info.mac[2],
+	    info.mac[3], info.mac[4], info.mac[5]);
+	return json_pack("{s:o,s:o,s:s,s:s,s:i,s:b,s:i,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "name",
+	    td_rpc_json_text(info.name), "driver", td_rpc_json_text(info.driver), "role",
+	    info.role == TD_ROLE_INSIDE ? "inside" : "outside", "mac", mac, "mtu", (int)info.mtu, "link_up",
+	    (int)info.link_up, "rx_queues", (int)info.rx_queues, "tx_queues", (int)info.tx_queues, "rss",
+	    (int)info.rss, "rx_packets", U64(info.rx_packets), "rx_bytes", U64(info.rx_bytes), "tx_packets",
+	    U64(info.tx_packets), "tx_bytes", U64(info.tx_bytes), "rx_missed", U64(info.rx_missed),
+	    "rx_errors", U64(info.rx_errors), "tx_errors", U64(info.tx_errors));
+}
+
+int td_rpc_port_list(struct td_rpc_call *call)
+{
+	td_rpc_list_begin(call, "ports");
+	for (unsigned port = 0; port < td_dp_port_count(); port++)
+		td_rpc_list_item(call, port_json(port));
+	return td_rpc_list_end(call);
+}
+
+int td_rpc_drop_list(struct td_rpc_call *call)
+{
+	bool all = td_rpc_params_boolean(call->params, "all");
+
+	td_rpc_list_begin(call, "drops");
+	for (unsigned reason = 0; reason < td_dp_drop_count(); reason++) {
+		const struct td_dp_drop_info *info = td_dp_drop_info(reason);
+		json_t *workers = json_array();
+		uint64_t packets = 0;
+
+		for (unsigned worker = 0; worker < td_dp_worker_count(); worker++) {
+			uint64_t dropped = td_dp_drops(worker, reason);
+
+			packets += dropped;
+			json_array_append_new(workers, json_integer(U64(dropped)));
+		}
+		if (all || packets)
+			td_rpc_list_item(call, json_pack("{s:s,s:s,s:s,s:I,s:O}", "reason", info->name,
+			                           "severity", info->severity, "help", info->help, "packets",
+			                           U64(packets), "workers", workers));
+		json_decref(workers);
+	}
+	return td_rpc_list_end(call);
+}
+
+int td_rpc_suite_list(struct td_rpc_call *call)
+{
+	td_rpc_list_begin(call, "suites");
+	for (unsigned suite = 0; suite < td_dp_suite_count(); suite++) {
+		const struct td_suite_info *info = td_dp_suite_info(suite);
+
+		td_rpc_list_item(call, json_pack("{s:s,s:i,s:i,s:i,s:s}", "name", info->name, "key_bytes",
+		                           (int)info->key_bytes, "iv_bytes", (int)info->iv_bytes, "icv_bytes",
+		                           (int)info->icv_bytes, "reference", info->reference));
+	}
+	return td_rpc_list_end(call);
+}

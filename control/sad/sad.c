@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The SAD itself: tunnels, lifetimes and what the workers tell.
+#include "control/sad/sad.h"
+#include "common/clock.h"
+#include "control/sad/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int tunnel_create(struct td_sad *sad, unsigned index, const struct td_tunnel_config *config)
+{
+	struct td_sad_tunnel *t = calloc(1, sizeof(*t) + sad->worker_count * sizeof(t->slots[0]));
+
+	if (!t)
+		return -ENOMEM;
+	t->tunnel.id = index;
+	t->tunnel.config = *config;
+	t->tunnel.dp = td_dp_tunnel_create(index);
+	if (!t->tunnel.dp) {
+		free(t);
+		return -ENOMEM;
+	}
+	t->slot_count = sad->worker_count;
+	TAILQ_INIT(&t->sas);
+	td_sad_tunnel_link(sad, t);
+	sad->tunnels[sad->tunnel_count++] = t;
+	return 0;
+}
+
+static int tunnels_create(struct td_sad *sad, const struct td_config *config)
+{
+	if (td_sad_reserve(sad, 1, 0) || td_hash_reserve(&sad->names, config->tunnel_count))
+		return -ENOMEM;
+	sad->tunnels = calloc((size_t)config->tunnel_count + 1, sizeof(struct td_sad_tunnel *));
+	if (!sad->tunnels)
+		return -ENOMEM;
+	for (unsigned i = 0; i < config->tunnel_count; i++)
+		if (tunnel_create(sad, i, &config->tunnels[i]))
+			return -ENOMEM;
+	return 0;
+}
+
+struct td_sad *td_sad_create(struct td_loop *loop, const struct td_config *config, td_sad_event_fn fn,
+    void *context, struct td_error *error)
+{
+	struct td_sad *sad = calloc(1, sizeof(*sad));
+
+	if (!sad) {
+		td_error_set(error, -ENOMEM, "tunnels", NULL, "there is not enough memory");
+		return NULL;
+	}
+	sad->loop = loop;
+	sad->worker_count = td_dp_worker_count();
+	TAILQ_INIT(&sad->all);
+	if (td_used_keys_init(&sad->used, TD_USED_KEYS_MAX)) {
+		td_error_set(error, -EIO, "tunnels", NULL, "the kernel gave no random bytes (getrandom)");
+		td_sad_destroy(sad);
+		return NULL;
+	}
+	if (tunnels_create(sad, config)) {
+		td_error_set(error, -ENOMEM, "tunnels", NULL, "there is not enough memory for %u tunnels",
+		    config->tunnel_count);
+		td_sad_destroy(sad);
+		return NULL;
+	}
+	sad->fn = fn;
+	sad->context = context;
+	return sad;
+}
+
+void td_sad_destroy(struct td_sad *sad)
+{
+	if (!sad)
+		return;
+	sad->fn = NULL;
+	// Every SA is named by this change: none of them takes over the slot of another.
+	sad->batch++;
+	struct td_sad_entry *entry;
+	TAILQ_FOREACH (entry, &sad->all, all)
+		entry->batch = sad->batch;
+	while ((entry = TAILQ_FIRST(&sad->all)))
+		td_sad_entry_remove(entry);
+	for (unsigned i = 0; i < sad->tunnel_count; i++) {
+		td_dp_tunnel_remove(sad->tunnels[i]->tunnel.dp);
+		free(sad->tunnels[i]);
+	}
+	free(sad->tunnels);
+	td_hash_free(&sad->names);
+	td_hash_free(&sad->in);
+	td_hash_free(&sad->out);
+	td_hash_free(&sad->keys);
+	td_used_keys_free(&sad->used);
+	free(sad);
+}
+
+void td_sad_tell(
+    struct td_sad *sad, const char *kind, const struct td_sad_entry *entry, const struct td_event *event)
+{
+	if (sad->fn)
+		sad->fn(sad->context, kind, &entry->sa, entry->sa.tunnel, event);
+}
+
+void td_sad_entry_remove(struct td_sad_entry *entry)
+{
+	struct td_sad *sad = entry->sad;
+
+	td_sad_timers_cancel(entry);
+	if (entry->sa.outbound) {
+		td_sad_slots_release(entry);
+		td_dp_sa_out_remove(entry->sa.out);
+		entry->sa.out = NULL;
+		td_used_keys_add(&sad->used, &entry->fingerprint);
+	} else {
+		td_dp_sa_in_remove(entry->sa.in);
+		entry->sa.in = NULL;
+	}
+	td_sad_unlink(sad, entry);
+	td_sad_tell(sad, "sa_removed", entry, NULL);
+	free(entry);
+}
+
+// ---- lifetimes --------------------------------------------------------------------------------
+
+static void soft_limit(struct td_sad_entry *entry, const struct td_event *event)
+{
+	// A successor is there already, or nothing is left to replace.
+	if (entry->sa.state != TD_SA_PENDING && entry->sa.state != TD_SA_ACTIVE)
+		return;
+	td_sad_tell(entry->sad, "sa_soft_limit", entry, event);
+}
+
+// An expired inbound SA stays for the drain time, so that what still arrives is counted as expired and
+// not as unknown. An expired outbound SA stays in its slots: traffic is dropped, never sent in plaintext.
+static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
+{
+	struct td_sa *sa = &entry->sa;
+
+	if (sa->state == TD_SA_EXPIRED)
+		return;
+	sa->state = TD_SA_EXPIRED;
+	td_loop_timer_cancel(entry->sad->loop, &sa->soft_timer);
+	td_loop_timer_cancel(entry->sad->loop, &sa->hard_timer);
+	if (sa->outbound)
+		td_dp_sa_out_stop(sa->out);
+	else
+		td_dp_sa_in_stop(sa->in);
+	td_sad_tell(entry->sad, "sa_hard_limit", entry, event);
+	if (sa->outbound)
+		return;
+	uint64_t drain_ns = sa->tunnel->config.drain_ms * TD_NS_PER_MS;
+	if (td_loop_timer_set(entry->sad->loop, &sa->hard_timer, td_clock_now_ns() + drain_ns))
+		td_sad_entry_remove(entry);
+}
+
+static struct td_event time_event(const struct td_sad_entry *entry, enum td_event_kind kind)
+{
+	return (struct td_event){
+	    .kind = kind,
+	    .limit = TD_LIMIT_TIME,
+	    .spi = entry->sa.spi,
+	    .tunnel = entry->sa.tunnel->id,
+	    .outbound = entry->sa.outbound,
+	    .worker = (uint16_t)entry->sa.owner,
+	};
+}
+
+static void soft_timer_fired(void *context)
+{
+	struct td_sad_entry *entry = context;
+	struct td_event event = time_event(entry, TD_EVENT_SOFT_LIMIT);
+
+	soft_limit(entry, &event);
+}
+
+static void hard_timer_fired(void *context)
+{
+	struct td_sad_entry *entry = context;
+	struct td_event event = time_event(entry, TD_EVENT_HARD_LIMIT);
+	bool drained = entry->sa.state == TD_SA_DRAINING || entry->sa.state == TD_SA_EXPIRED;
+
+	if (drained && !entry->sa.outbound)
+		td_sad_entry_remove(entry);
+	else
+		hard_limit(entry, &event);
+}
+
+int td_sad_timers_arm(struct td_sad_entry *entry)
+{
+	struct td_loop *loop = entry->sad->loop;
+	struct td_sa *sa = &entry->sa;
+
+	sa->soft_timer.fn = soft_timer_fired;
+	sa->soft_timer.context = entry;
+	sa->hard_timer.fn = hard_timer_fired;
+	sa->hard_timer.context = entry;
+	if (sa->soft_time_ms &&
+	    td_loop_timer_set(loop, &sa->soft_timer, sa->created_ns + sa->soft_time_ms * TD_NS_PER_MS))
+		return -ENOMEM;
+	if (sa->hard_time_ms &&
+	    td_loop_timer_set(loop, &sa->hard_timer, sa->created_ns + sa->hard_time_ms * TD_NS_PER_MS)) {
+		td_loop_timer_cancel(loop, &sa->soft_timer);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void td_sad_timers_cancel(struct td_sad_entry *entry)
+{
+	td_loop_timer_cancel(entry->sad->loop, &entry->sa.soft_timer);
+	td_loop_timer_cancel(entry->sad->loop, &entry->sa.hard_timer);
+}
+
+// ---- events of the workers --------------------------------------------------------------------
+
+static struct td_sad_entry *event_entry(const struct td_sad *sad, const struct td_event *event)
+{
+	struct td_sa *sa = NULL;
+
+	if (!event->outbound)
+		sa = td_sad_sa_find_in(sad, event->spi);
+	else if (event->tunnel < sad->tunnel_count)
+		sa = td_sad_sa_find_out(sad, &sad->tunnels[event->tunnel]->tunnel, event->spi);
+	// An event may be older than the SA that has the SPI now; another tunnel gives that away.
+	if (sa && sa->tunnel->id != event->tunnel)
+		return NULL;
+	return sa ? td_sad_entry_of(sa) : NULL;
+}
+
+static void first_use(struct td_sad_entry *entry, const struct td_event *event)
+{
+	if (entry->sa.outbound || entry->sa.first_used_ns)
+		return;
+	entry->sa.first_used_ns = td_clock_now_ns();
+	if (entry->sa.state == TD_SA_PENDING)
+		entry->sa.state = TD_SA_ACTIVE;
+	td_sad_tell(entry->sad, "sa_first_use", entry, event);
+}
+
+void td_sad_event(struct td_sad *sad, const struct td_event *event)
+{
+	struct td_sad_entry *entry;
+
+	switch (event->kind) {
+	case TD_EVENT_UNKNOWN_SPI:
+		if (sad->fn)
+			sad->fn(sad->context, "unknown_spi", NULL, NULL, event);
+		return;
+	case TD_EVENT_ACQUIRE:
+		if (sad->fn && event->tunnel < sad->tunnel_count)
+			sad->fn(sad->context, "acquire", NULL, &sad->tunnels[event->tunnel]->tunnel, event);
+		return;
+	case TD_EVENT_RESOLVE:
+		return; // for the kernel mirror
+	case TD_EVENT_FIRST_USE:
+	case TD_EVENT_AUTH_BURST:
+	case TD_EVENT_SOFT_LIMIT:
+	case TD_EVENT_HARD_LIMIT:
+		break;
+	}
+	// The SA may have been removed while its event was on the way.
+	entry = event_entry(sad, event);
+	if (!entry)
+		return;
+	if (event->kind == TD_EVENT_FIRST_USE)
+		first_use(entry, event);
+	else if (event->kind == TD_EVENT_AUTH_BURST)
+		td_sad_tell(sad, "sa_auth_failures", entry, event);
+	else if (event->kind == TD_EVENT_SOFT_LIMIT)
+		soft_limit(entry, event);
+	else
+		hard_limit(entry, event);
+}
