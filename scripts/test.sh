@@ -17,6 +17,7 @@ DEMO_TIMEOUT_S=180
 # abort_on_error stays off: the exit status is what the lab checks, and a core dump would hold keys.
 export ASAN_OPTIONS="detect_leaks=1:exitcode=99:abort_on_error=0"
 export UBSAN_OPTIONS="halt_on_error=1:exitcode=99:print_stacktrace=1"
+export LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp:print_suppressions=0"
 SANITIZER_REPORT='ERROR: [A-Za-z]*Sanitizer|runtime error:'
 
 fast=
