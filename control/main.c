@@ -24,10 +24,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef TD_VERSION
-#define TD_VERSION "0.1.0"
-#endif
-
 #define CONFIG_DEFAULT "/etc/tandem/tandem.conf"
 #define FILES_WANTED 8192 // control clients and their like; most systems start with 1024
 #define PUNT_BATCH 256

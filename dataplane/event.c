@@ -19,12 +19,3 @@ unsigned td_dp_events_receive(struct td_event *events, unsigned max)
 		    td_dp.workers[i]->events, &events[received], sizeof(*events), max - received, NULL);
 	return received;
 }
-
-uint64_t td_dp_events_lost(void)
-{
-	uint64_t lost = 0;
-
-	for (unsigned i = 0; i < td_dp.worker_count; i++)
-		lost += td_counter_read(&td_dp.workers[i]->counters.events_lost);
-	return lost;
-}

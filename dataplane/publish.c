@@ -236,6 +236,7 @@ void td_dp_worker_info(unsigned index, struct td_dp_worker_info *info)
 	    .injected = td_counter_read(&counters->injected),
 	    .handoff_out = td_counter_read(&counters->handoff_out),
 	    .handoff_in = td_counter_read(&counters->handoff_in),
+	    .events_lost = td_counter_read(&counters->events_lost),
 	    .held = td_counter_read(&counters->held),
 	};
 }

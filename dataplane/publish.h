@@ -75,6 +75,7 @@ struct td_dp_worker_info {
 	uint64_t esp_out_packets, esp_out_bytes; // sealed; ESP packets' IP bytes
 	uint64_t punted, injected;
 	uint64_t handoff_out, handoff_in;
+	uint64_t events_lost; // found the event ring full
 	uint64_t held; // packets that wait for a neighbour now
 };
 void td_dp_worker_info(unsigned worker, struct td_dp_worker_info *info);
@@ -93,8 +94,9 @@ uint64_t td_dp_drops(unsigned worker, unsigned reason);
 
 // ---- exception path: packets between the kernel's TAPs and the workers -------------------------
 
-// Called with one Ethernet frame that belongs on the TAP of a port.
-typedef void (*td_dp_punt_fn)(void *context, unsigned port, const uint8_t *frame, size_t length);
+// Called with one Ethernet frame that belongs on the TAP of a port. False: it could not be delivered (counted
+// as a drop).
+typedef bool (*td_dp_punt_fn)(void *context, unsigned port, const uint8_t *frame, size_t length);
 // Hands at most max punted frames to fn. Returns how many.
 unsigned td_dp_punt_receive(unsigned max, td_dp_punt_fn fn, void *context);
 // Gives a frame that the kernel sent on a port's TAP to the workers. It is copied.
@@ -240,5 +242,3 @@ struct td_event {
 };
 // Takes at most max events of all workers. Returns how many.
 unsigned td_dp_events_receive(struct td_event *events, unsigned max);
-// Events that found a worker's ring full, since start.
-uint64_t td_dp_events_lost(void);

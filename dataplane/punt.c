@@ -154,8 +154,9 @@ unsigned td_dp_punt_receive(unsigned max, td_dp_punt_fn fn, void *context)
 			count = rte_ring_sc_dequeue_burst(
 			    td_dp.workers[i]->punt, (void **)mbufs, RTE_MIN(share, (unsigned)TD_BURST), NULL);
 			for (unsigned j = 0; j < count; j++)
-				fn(context, td_packet(mbufs[j])->port,
-				    rte_pktmbuf_mtod(mbufs[j], const uint8_t *), mbufs[j]->data_len);
+				if (!fn(context, td_packet(mbufs[j])->port,
+				        rte_pktmbuf_mtod(mbufs[j], const uint8_t *), mbufs[j]->data_len))
+					td_counter_add(&td_dp.control_drops[TD_DROP_PUNT_REFUSED], 1);
 			rte_pktmbuf_free_bulk(mbufs, count);
 			received += count;
 			if (count == 0)

@@ -65,7 +65,7 @@ void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel)
 
 void td_dp_tunnel_switch(struct td_dp_tunnel *tunnel, unsigned worker, struct td_sa_out *sa)
 {
-	// The one store of DESIGN section 4. Pairs with the acquire in esp_out.c.
+	// The single-store switch of docs/architecture.md. Pairs with the acquire in esp_out.c.
 	__atomic_store_n(&tunnel->out[worker], sa, __ATOMIC_RELEASE);
 }
 

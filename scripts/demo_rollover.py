@@ -73,7 +73,7 @@ def table(results, rollovers, seconds, keys):
         rows.append((f"UDP {name}: received", f"{udp['received']}", ""))
         rows.append((f"UDP {name}: lost", f"{udp['lost']}", ""))
     tcp = results["tcp"]
-    rows.append(("TCP a to b: bytes", f"{tcp['receiver']['bytes']}", f"{tcp['sender']['retransmitted']} retransmitted"))
+    rows.append(("TCP a to b: bytes", f"{tcp['receiver']['bytes']}", f"{tcp['sender']['retransmitted'] - tcp['sender']['needless']} segments sent again after a loss"))
     same = tcp["receiver"]["end"] and tcp["sender"]["sha256"] == tcp["receiver"]["sha256"]
     rows.append(("TCP a to b: SHA-256", "the same" if same else "DIFFERENT", ""))
     middle = results["middle"]

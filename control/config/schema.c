@@ -65,7 +65,7 @@ static const struct td_config_key memory_keys[] = {
             "Take memory from hugepages, which NICs driven by DPDK need. They must be reserved before the "
             "start (vm.nr_hugepages)."},
     {"size_mb", TD_CONFIG_INTEGER, 0, AT(struct td_config, memory_mb), .low = 64, .high = 1 << 20,
-        .default_text = "512", .help = "Memory of the data plane in MiB: packet buffers, tables and SAs."},
+        .default_text = "512", .help = "Memory of the data plane in MiB: packet buffers, routes and policies. SAs take more as they come."},
     {"packet_buffers", TD_CONFIG_INTEGER, 0, AT(struct td_config, packet_buffers), .low = 1024,
         .high = 1 << 24, .default_text = "16384",
         .help = "Packet buffers of all ports and workers. At least the sum of all descriptors."},

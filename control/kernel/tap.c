@@ -29,7 +29,7 @@ struct tap {
 	int ifindex;
 	unsigned port;
 	char name[IFNAMSIZ];
-	uint64_t refused; // punted frames that the kernel did not take
+	bool refused; // the kernel did not take a punted frame, and it was logged
 };
 
 struct td_taps {
@@ -197,19 +197,21 @@ void td_taps_destroy(struct td_taps *taps)
 	free(taps);
 }
 
-void td_taps_punt(void *context, unsigned port, const uint8_t *frame, size_t length)
+bool td_taps_punt(void *context, unsigned port, const uint8_t *frame, size_t length)
 {
 	struct td_taps *taps = context;
 	struct tap *tap;
 
 	if (port >= taps->count)
-		return;
+		return false;
 	tap = &taps->taps[port];
 	if (write(tap->fd, frame, length) >= 0)
-		return;
-	if (tap->refused++ == 0)
+		return true;
+	if (!tap->refused)
 		td_log_warning("%s: the kernel refused a packet of %zu bytes: %s (logged once)", tap->name,
 		    length, strerror(errno));
+	tap->refused = true;
+	return false;
 }
 
 int td_taps_ifindex(const struct td_taps *taps, unsigned port)

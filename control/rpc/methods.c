@@ -294,7 +294,7 @@ static int sa_delete(struct td_rpc_call *call)
 
 static int version(struct td_rpc_call *call)
 {
-	call->result = json_pack("{s:s,s:s,s:i}", "program", "tandemd", "version", "0.1.0", "protocol", 1);
+	call->result = json_pack("{s:s,s:s,s:i}", "program", "tandemd", "version", TD_VERSION, "protocol", 1);
 	return 0;
 }
 

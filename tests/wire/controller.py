@@ -3,7 +3,6 @@
 
 import os
 import random
-import random
 import time
 
 from rpc import Rpc

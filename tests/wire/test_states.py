@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The life of an SA (DESIGN: pending, active, draining, gone) and the events that tell of it."""
+"""The life of an SA (docs/architecture.md: pending, active, draining, gone) and the events that tell of it."""
 
 import time
 import unittest

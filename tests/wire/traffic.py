@@ -240,10 +240,11 @@ class TcpSend(Job):
             raise RuntimeError("the receiver sent data")
 
     def status(self):
-        # struct tcp_info: tcpi_total_retrans is the 32-bit word at offset 100.
-        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        retransmitted = struct.unpack_from("I", info, 100)[0]
-        return {"bytes": self.bytes, "sha256": self.digest.hexdigest(), "retransmitted": retransmitted}
+        # struct tcp_info: tcpi_total_retrans is the 32-bit word at offset 100, tcpi_dsack_dups the one at 216: how many
+        # of them the receiver had already (tail-loss probes sent before a late acknowledgement came).
+        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 220)
+        retransmitted, needless = (struct.unpack_from("I", info, offset)[0] for offset in (100, 216))
+        return {"bytes": self.bytes, "sha256": self.digest.hexdigest(), "retransmitted": retransmitted, "needless": needless}
 
 
 class TcpReceive(Job):
