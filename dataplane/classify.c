@@ -21,9 +21,17 @@ static bool is_local(rte_be32_t address)
 	return adjacency && adjacency->kind == TD_ADJ_LOCAL;
 }
 
+// Multicast or limited broadcast.
+static bool is_group(rte_be32_t address)
+{
+	return rte_be_to_cpu_32(address) >> 29 == 7;
+}
+
 // Takes off the Ethernet header and padding. False: dropped.
 static bool ipv4_enter(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
+	bool broadcast =
+	    rte_is_multicast_ether_addr(&rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->dst_addr);
 	uint16_t total = 0;
 	bool verified = (mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 
@@ -31,6 +39,10 @@ static bool ipv4_enter(struct td_worker *worker, struct rte_mbuf *mbuf)
 	enum td_drop reason = td_ipv4_check(td_packet_ipv4(mbuf), mbuf->data_len, !verified, &total);
 	if (reason != TD_DROP_COUNT) {
 		td_drop(worker, mbuf, reason);
+		return false;
+	}
+	if (broadcast && !is_group(td_packet_ipv4(mbuf)->dst_addr)) {
+		td_drop(worker, mbuf, TD_DROP_RX_BROADCAST);
 		return false;
 	}
 	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));

@@ -30,29 +30,49 @@ __attribute__((format(printf, 2, 3))) static void argument_add(
 	va_end(list);
 }
 
-// "0@(0,1)": lcore number and the CPUs it may run on, for the control thread and each worker.
-static void lcores_format(const struct td_dp_config *config, char *text, size_t size)
+// The CPUs that this process may use, as EAL reads them: "0-3,8".
+static void cpus_print(FILE *out)
 {
-	char any[512] = "";
 	cpu_set_t allowed;
-	size_t used = 0;
+	const char *separator = "";
 
 	CPU_ZERO(&allowed);
 	(void)sched_getaffinity(0, sizeof(allowed), &allowed);
-	for (int cpu = 0, first = 1; cpu < CPU_SETSIZE && used < sizeof(any) - 8; cpu++)
-		if (CPU_ISSET(cpu, &allowed)) {
-			used += (size_t)snprintf(any + used, sizeof(any) - used, first ? "%d" : ",%d", cpu);
-			first = 0;
-		}
-	used = 0;
-	for (unsigned i = 0; i <= config->workers && used < size; i++) {
+	for (int first = 0, last; first < CPU_SETSIZE; first = last + 1) {
+		last = first;
+		if (!CPU_ISSET(first, &allowed))
+			continue;
+		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &allowed))
+			last++;
+		fprintf(out, "%s%d-%d", separator, first, last);
+		separator = ",";
+	}
+}
+
+// "0@(0-3),1@2": lcore number and the CPUs it may run on, for the control thread and each worker. NULL
+// without memory.
+static char *lcores_format(const struct td_dp_config *config)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	if (!out)
+		return NULL;
+	for (unsigned i = 0; i <= config->workers; i++) {
 		int core = i == 0 ? config->main_core : config->worker_cores[i - 1];
 
-		used += (size_t)snprintf(text + used, size - used, "%s%u@", i ? "," : "", i);
-		if (used < size)
-			used += core < 0 ? (size_t)snprintf(text + used, size - used, "(%s)", any)
-			                 : (size_t)snprintf(text + used, size - used, "%d", core);
+		fprintf(out, "%s%u@", i ? "," : "", i);
+		if (core >= 0) {
+			fprintf(out, "%d", core);
+			continue;
+		}
+		fputc('(', out);
+		cpus_print(out);
+		fputc(')', out);
 	}
+	fclose(out);
+	return text;
 }
 
 // A device with a bus address and not a driver's name.
@@ -66,13 +86,13 @@ static bool is_pci(const char *device)
 
 static void arguments_fill(struct arguments *arguments, const struct td_dp_config *config)
 {
-	static char lcores[(TD_WORKERS_MAX + 1) * 64];
+	char *lcores = lcores_format(config);
 	bool pci = false;
 
-	lcores_format(config, lcores, sizeof(lcores));
 	argument_add(arguments, "%s", config->program);
 	argument_add(arguments, "--file-prefix=%s", config->file_prefix);
-	argument_add(arguments, "--lcores=%s", lcores);
+	argument_add(arguments, "--lcores=%s", lcores ? lcores : "");
+	free(lcores);
 	argument_add(arguments, "--no-telemetry");
 	argument_add(arguments, "--log-level=*:warning");
 	argument_add(arguments, "-m");

@@ -15,36 +15,42 @@ struct pending {
 	uint64_t sequence;
 	uint16_t outer_length; // bytes of the ESP packet
 	uint8_t outer_tos;
+	bool dummy; // no inner packet (RFC 4303 2.6)
 };
 
-static void sa_event_raise(struct td_worker *worker, const struct td_sa_in *sa, struct td_event event)
+static bool sa_event_raise(struct td_worker *worker, const struct td_sa_in *sa, struct td_event event)
 {
 	event.spi = sa->spi;
 	event.tunnel = sa->tunnel->id;
-	td_event_raise(worker, &event);
+	return td_event_raise(worker, &event);
 }
 
 // ---- lookup -----------------------------------------------------------------------------------
 
 // Another worker's SA: the packet goes there. False: no worker has it.
-static bool owner_find(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_t spi, bool *late)
+static bool owner_find(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_t spi)
 {
-	for (unsigned i = 0; i < td_dp.worker_count; i++) {
-		bool late_there;
-
-		if (i == worker->id)
-			continue;
-		if (td_spi_table_find(&td_dp.workers[i]->spi_table, spi, &late_there)) {
+	for (unsigned i = 0; i < td_dp.worker_count; i++)
+		if (i != worker->id && td_spi_table_find(&td_dp.workers[i]->spi_table, spi)) {
 			td_handoff(worker, i, mbuf, TD_STAGE_ESP_IN);
 			return true;
 		}
-		*late |= late_there;
-	}
 	return false;
 }
 
-static void unknown_spi(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_t spi, bool late)
+static bool is_late(const struct td_worker *worker, uint32_t spi)
 {
+	uint32_t now_s = (uint32_t)(worker->now_tsc / td_dp.tsc_hz);
+
+	for (unsigned i = 0; i < td_dp.worker_count; i++)
+		if (td_spi_table_is_late(&td_dp.workers[i]->spi_table, spi, now_s))
+			return true;
+	return false;
+}
+
+static void unknown_spi(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_t spi)
+{
+	bool late = spi >= TD_SPI_MIN && is_late(worker, spi);
 	const struct rte_ipv4_hdr *outer = td_packet_ipv4(mbuf);
 	struct td_event event = {
 	    .kind = TD_EVENT_UNKNOWN_SPI,
@@ -65,7 +71,6 @@ static struct td_sa_in *sa_select(struct td_worker *worker, struct rte_mbuf *mbu
 {
 	const struct rte_ipv4_hdr *outer = td_packet_ipv4(mbuf);
 	unsigned header = rte_ipv4_hdr_len(outer);
-	bool late;
 
 	if (mbuf->data_len < header + sizeof(struct rte_esp_hdr)) {
 		td_drop(worker, mbuf, TD_DROP_ESP_SHORT);
@@ -73,12 +78,12 @@ static struct td_sa_in *sa_select(struct td_worker *worker, struct rte_mbuf *mbu
 	}
 	uint32_t spi =
 	    rte_be_to_cpu_32(rte_pktmbuf_mtod_offset(mbuf, const struct rte_esp_hdr *, header)->spi);
-	struct td_sa_in *sa =
-	    spi >= TD_SPI_MIN ? td_spi_table_find(&worker->spi_table, spi, &late) : (late = false, NULL);
+	// SPI 0 marks an empty slot of the table.
+	struct td_sa_in *sa = spi ? td_spi_table_find(&worker->spi_table, spi) : NULL;
 	if (likely(sa != NULL))
 		return sa;
-	if (spi < TD_SPI_MIN || !owner_find(worker, mbuf, spi, &late))
-		unknown_spi(worker, mbuf, spi, late);
+	if (spi < TD_SPI_MIN || !owner_find(worker, mbuf, spi))
+		unknown_spi(worker, mbuf, spi);
 	return NULL;
 }
 
@@ -171,14 +176,14 @@ static void limits_check(struct td_worker *worker, struct td_sa_in *sa)
 		    });
 		return;
 	}
-	sa->soft_raised = true;
-	sa_event_raise(worker, sa,
+	// Not queued: the next packet tries again.
+	sa->soft_raised = sa_event_raise(worker, sa,
 	    (struct td_event){
 	        .kind = TD_EVENT_SOFT_LIMIT,
 	        .limit = soft_packets ? TD_LIMIT_PACKETS : TD_LIMIT_BYTES,
 	    });
-	sa->check_packets = td_limit_next(sa->limits.soft_packets, sa->limits.hard_packets, true);
-	sa->check_bytes = td_limit_next(sa->limits.soft_bytes, sa->limits.hard_bytes, true);
+	sa->check_packets = td_limit_next(sa->limits.soft_packets, sa->limits.hard_packets, sa->soft_raised);
+	sa->check_bytes = td_limit_next(sa->limits.soft_bytes, sa->limits.hard_bytes, sa->soft_raised);
 }
 
 // The packet authenticated, is no replay and carries what it may: the one place where an inbound SA moves on.
@@ -187,10 +192,9 @@ static void sa_advance(struct td_worker *worker, struct td_sa_in *sa, uint64_t s
 	td_replay_advance(&sa->replay, sa->bitmap, sequence);
 	td_counter_add(&sa->packets, 1);
 	td_counter_add(&sa->bytes, bytes);
-	if (unlikely(!sa->used)) {
-		sa->used = true;
-		sa_event_raise(worker, sa, (struct td_event){.kind = TD_EVENT_FIRST_USE});
-	}
+	// Not queued: the next packet tries again.
+	if (unlikely(!sa->used))
+		sa->used = sa_event_raise(worker, sa, (struct td_event){.kind = TD_EVENT_FIRST_USE});
 	if (unlikely(sa->packets >= sa->check_packets || sa->bytes >= sa->check_bytes))
 		limits_check(worker, sa);
 }
@@ -262,9 +266,9 @@ static enum td_drop admit(struct td_worker *worker, const struct pending *pendin
 	return TD_DROP_COUNT;
 }
 
-// The verdict on one decrypted packet, before policy. TD_DROP_COUNT: an inner packet lies bare.
-static enum td_drop reveal(
-    struct td_worker *worker, const struct pending *pending, const struct td_crypt_op *op)
+// The verdict on one decrypted packet, before policy. TD_DROP_COUNT: an inner packet lies bare, or it is a
+// dummy.
+static enum td_drop reveal(struct td_worker *worker, struct pending *pending, const struct td_crypt_op *op)
 {
 	if (!op->authentic) {
 		auth_failed(worker, pending);
@@ -272,9 +276,8 @@ static enum td_drop reveal(
 	}
 	enum td_drop reason = unwrap(pending, op);
 	if (reason == TD_DROP_ESP_DUMMY) {
-		enum td_drop refused = admit(worker, pending, 0);
-
-		return refused == TD_DROP_COUNT ? reason : refused;
+		pending->dummy = true;
+		return TD_DROP_COUNT;
 	}
 	if (reason != TD_DROP_COUNT)
 		td_counter_add(&pending->sa->malformed, 1);
@@ -311,6 +314,18 @@ static bool selector_matches(const struct td_policy_rule *rule, const struct td_
 	return rule && rule->action == TD_POLICY_PROTECT && rule->tunnel == sa->tunnel;
 }
 
+// The last word on a decrypted packet, in the order of arrival. TD_DROP_COUNT: it goes inward.
+static enum td_drop verdict(
+    struct td_worker *worker, const struct pending *pending, const struct td_policy_rule *rule)
+{
+	if (!pending->dummy && !selector_matches(rule, pending->sa)) {
+		td_counter_add(&pending->sa->policy_failed, 1);
+		return TD_DROP_POLICY_SELECTOR;
+	}
+	enum td_drop reason = admit(worker, pending, pending->dummy ? 0 : pending->mbuf->data_len);
+	return reason == TD_DROP_COUNT && pending->dummy ? TD_DROP_ESP_DUMMY : reason;
+}
+
 static void conclude(struct td_worker *worker, const struct pending *pending, unsigned count)
 {
 	struct td_policy_key keys[TD_BURST];
@@ -325,12 +340,8 @@ static void conclude(struct td_worker *worker, const struct pending *pending, un
 	td_policy_classify(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, keys, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = pending[i].mbuf;
-		enum td_drop reason = TD_DROP_POLICY_SELECTOR;
+		enum td_drop reason = verdict(worker, &pending[i], rules[i]);
 
-		if (selector_matches(rules[i], pending[i].sa))
-			reason = admit(worker, &pending[i], mbuf->data_len);
-		else
-			td_counter_add(&pending[i].sa->policy_failed, 1);
 		if (reason != TD_DROP_COUNT) {
 			td_drop(worker, mbuf, reason);
 			continue;

@@ -6,6 +6,8 @@
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
+#define ESP_OUT_HANDOFFS_MAX 4
+
 const uint8_t td_esp_padding[TD_ESP_PAD_MAX] = {
 #define P(n)                                                                                                 \
 	n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7, n + 8, n + 9, n + 10, n + 11, n + 12, n + 13,    \
@@ -15,7 +17,7 @@ const uint8_t td_esp_padding[TD_ESP_PAD_MAX] = {
 #undef P
 };
 
-static void limit_raise(
+static bool limit_raise(
     struct td_worker *worker, const struct td_sa_out *sa, enum td_event_kind kind, enum td_limit_kind limit)
 {
 	struct td_event event = {
@@ -26,7 +28,7 @@ static void limit_raise(
 	    .outbound = true,
 	};
 
-	td_event_raise(worker, &event);
+	return td_event_raise(worker, &event);
 }
 
 static void acquire_raise(struct td_worker *worker, uint32_t tunnel, const struct rte_mbuf *mbuf)
@@ -71,8 +73,8 @@ static void limits_check(struct td_worker *worker, struct td_sa_out *sa)
 		kind = TD_LIMIT_PACKETS;
 	else if (sa->limits.soft_bytes && sa->bytes >= sa->limits.soft_bytes)
 		kind = TD_LIMIT_BYTES;
-	sa->soft_raised = true;
-	limit_raise(worker, sa, TD_EVENT_SOFT_LIMIT, kind);
+	// Not queued: the next packet tries again.
+	sa->soft_raised = limit_raise(worker, sa, TD_EVENT_SOFT_LIMIT, kind);
 	td_sa_out_rearm(sa);
 }
 
@@ -188,6 +190,12 @@ static struct td_sa_out *sa_select(struct td_worker *worker, struct rte_mbuf *mb
 		return NULL;
 	}
 	if (sa->owner != worker->id) {
+		// The control thread writes the new owner's slot first, so one hand-off is enough but for a
+		// switch back and forth in between.
+		if (++td_packet(mbuf)->handoffs > ESP_OUT_HANDOFFS_MAX) {
+			td_drop(worker, mbuf, TD_DROP_HANDOFF_LOOP);
+			return NULL;
+		}
 		td_handoff(worker, sa->owner, mbuf, TD_STAGE_ESP_OUT);
 		return NULL;
 	}

@@ -21,18 +21,27 @@ struct next_hop {
 	uint32_t ip; // host order; 0 unless kind is VIA
 	uint32_t index; // into td_fib.adjacencies
 	unsigned references;
-	bool neighbour; // the kernel has resolved it
+	bool resolved; // the kernel knows its MAC; holds a reference then
+	LIST_ENTRY(next_hop) next_resolved;
 	struct td_retired retired;
 };
 
 struct rib_entry {
 	uint32_t network;
 	uint8_t length;
-	struct next_hop *route, *neighbour; // either may be NULL
+	struct next_hop *route; // may be NULL
+	struct next_hop
+	    *neighbour; // for length 32, where the address is on the link of the next hop's port; may be NULL
 };
 
 static void *rib, *next_hops; // trees of tsearch(3)
+static LIST_HEAD(, next_hop) resolved_hops = LIST_HEAD_INITIALIZER(resolved_hops);
 static uint32_t *free_indexes, free_count;
+
+static uint32_t prefix_mask(uint8_t length)
+{
+	return length ? UINT32_MAX << (32 - length) : 0;
+}
 
 static int compare(uint64_t a, uint64_t b)
 {
@@ -96,6 +105,7 @@ void td_fib_fini(void)
 	rib = next_hops = NULL;
 	free_indexes = NULL;
 	free_count = 0;
+	LIST_INIT(&resolved_hops);
 	td_fib = (struct td_fib){0};
 }
 
@@ -190,7 +200,6 @@ static void hop_put(struct next_hop *hop)
 	if (!hop || --hop->references > 0)
 		return;
 	tdelete(hop, &next_hops, hop_compare);
-	adjacency_publish(hop->index, NULL);
 	td_rcu_retire(&hop->retired, hop_release);
 }
 
@@ -261,32 +270,82 @@ static int rib_replace(struct rib_entry *entry, struct next_hop **place, struct 
 	return result;
 }
 
+// The longest route that covers an address, neighbours left aside. NULL: none.
+static const struct next_hop *route_find(uint32_t address)
+{
+	for (int length = 32; length >= 0; length--) {
+		const struct rib_entry *entry =
+		    rib_get(address & prefix_mask((uint8_t)length), (uint8_t)length, false);
+
+		if (entry && entry->route)
+			return entry->route;
+	}
+	return NULL;
+}
+
+// A resolved neighbour gets a host entry only where routes say that its address is on the link of its port.
+// The kernel takes an address from any ARP packet that asks for one of ours; without this check a
+// station outside could pull an inside host's packets to itself.
+static int neighbour_place(struct next_hop *hop)
+{
+	const struct next_hop *route = route_find(hop->ip);
+	bool wanted = hop->resolved && route && route->kind == TD_ROUTE_CONNECTED && route->port == hop->port;
+	struct rib_entry *entry = rib_get(hop->ip, 32, wanted);
+
+	if (!entry)
+		return wanted ? -ENOMEM : 0;
+	if (wanted && entry->neighbour != hop) {
+		hop->references++;
+		return rib_replace(entry, &entry->neighbour, hop);
+	}
+	return !wanted && entry->neighbour == hop ? rib_replace(entry, &entry->neighbour, NULL) : 0;
+}
+
+// A route changed: neighbours under it may have come onto the link or left it.
+static void neighbours_place(uint32_t network, uint8_t length)
+{
+	struct next_hop *hop, *next;
+
+	for (hop = LIST_FIRST(&resolved_hops); hop; hop = next) {
+		next = LIST_NEXT(hop, next_resolved);
+		if ((hop->ip & prefix_mask(length)) == network)
+			(void)neighbour_place(hop); // without room its packets wait for resolution
+	}
+}
+
 int td_dp_route_set(const struct td_dp_route *route)
 {
-	if (route->prefix.ip.family != 4 || (route->kind == TD_ROUTE_VIA && route->via.family != 4))
-		return -ENOTSUP;
+	uint8_t length = route->prefix.length;
 	bool via = route->kind == TD_ROUTE_VIA;
+
+	if (route->prefix.ip.family != 4 || (via && route->via.family != 4))
+		return -ENOTSUP;
 	struct next_hop *hop = hop_get(route->kind,
 	    route->kind == TD_ROUTE_BLACKHOLE ? PORT_NONE : route->port, via ? td_ip_v4(&route->via) : 0);
 	if (!hop)
 		return -ENOMEM;
-	uint32_t mask = route->prefix.length ? UINT32_MAX << (32 - route->prefix.length) : 0;
-	struct rib_entry *entry = rib_get(td_ip_v4(&route->prefix.ip) & mask, route->prefix.length, true);
+	uint32_t network = td_ip_v4(&route->prefix.ip) & prefix_mask(length);
+	struct rib_entry *entry = rib_get(network, length, true);
 	if (!entry) {
 		hop_put(hop);
 		return -ENOMEM;
 	}
-	return rib_replace(entry, &entry->route, hop);
+	int result = rib_replace(entry, &entry->route, hop);
+	if (result == 0)
+		neighbours_place(network, length);
+	return result;
 }
 
 void td_dp_route_delete(const struct td_prefix *prefix)
 {
 	if (prefix->ip.family != 4)
 		return;
-	uint32_t mask = prefix->length ? UINT32_MAX << (32 - prefix->length) : 0;
-	struct rib_entry *entry = rib_get(td_ip_v4(&prefix->ip) & mask, prefix->length, false);
-	if (entry && entry->route)
-		rib_replace(entry, &entry->route, NULL);
+	uint32_t network = td_ip_v4(&prefix->ip) & prefix_mask(prefix->length);
+	struct rib_entry *entry = rib_get(network, prefix->length, false);
+	if (!entry || !entry->route)
+		return;
+	rib_replace(entry, &entry->route, NULL);
+	neighbours_place(network, prefix->length);
 }
 
 // ---- neighbours -------------------------------------------------------------------------------
@@ -299,19 +358,16 @@ int td_dp_neighbour_set(unsigned port, const struct td_ip *ip, const uint8_t mac
 	if (!hop)
 		return -ENOMEM;
 	int result = hop_publish(hop, mac);
-	if (result || hop->neighbour) {
-		// Known already: only its address changed, and it holds its own reference.
-		hop_put(hop);
-		generation_advance();
-		return result;
+	if (result || hop->resolved) {
+		hop_put(hop); // it holds its own reference, or was not resolved
+	} else {
+		hop->resolved = true;
+		LIST_INSERT_HEAD(&resolved_hops, hop, next_resolved);
 	}
-	struct rib_entry *entry = rib_get(td_ip_v4(ip), 32, true);
-	if (!entry) {
-		hop_put(hop);
-		return -ENOMEM;
-	}
-	hop->neighbour = true;
-	return rib_replace(entry, &entry->neighbour, hop);
+	if (result == 0)
+		result = neighbour_place(hop);
+	generation_advance();
+	return result;
 }
 
 void td_dp_neighbour_delete(unsigned port, const struct td_ip *ip)
@@ -320,11 +376,12 @@ void td_dp_neighbour_delete(unsigned port, const struct td_ip *ip)
 		return;
 	struct next_hop key = {.kind = TD_ROUTE_VIA, .port = (uint8_t)port, .ip = td_ip_v4(ip)};
 	struct next_hop *hop = tree_element(tfind(&key, &next_hops, hop_compare));
-	if (!hop || !hop->neighbour)
+	if (!hop || !hop->resolved)
 		return;
-	hop->neighbour = false;
+	hop->resolved = false;
+	LIST_REMOVE(hop, next_resolved);
 	(void)hop_publish(hop, NULL); // without memory the old address stays until the next change
-	struct rib_entry *entry = rib_get(key.ip, 32, false);
-	if (entry && entry->neighbour == hop)
-		rib_replace(entry, &entry->neighbour, NULL);
+	(void)neighbour_place(hop);
+	hop_put(hop);
+	generation_advance();
 }

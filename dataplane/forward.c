@@ -18,7 +18,7 @@ bool td_forward_ttl(struct td_worker *worker, struct rte_mbuf *mbuf)
 	return true;
 }
 
-static void forward_resolved(
+void td_forward_resolved(
     struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency)
 {
 	if (mbuf->data_len > td_dp.ports[adjacency->port].config.mtu) {
@@ -53,7 +53,7 @@ void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 		}
 		switch (adjacency->kind) {
 		case TD_ADJ_RESOLVED:
-			forward_resolved(worker, mbuf, adjacency);
+			td_forward_resolved(worker, mbuf, adjacency);
 			break;
 		case TD_ADJ_LOCAL:
 			td_punt(worker, adjacency->port, mbuf, td_punt_classify(mbuf));

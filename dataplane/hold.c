@@ -35,17 +35,22 @@ void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uin
 	__atomic_store_n(&worker->counters.held, worker->held_count, __ATOMIC_RELAXED);
 }
 
-enum fate { HELD_WAIT, HELD_SEND, HELD_LOST };
-
-static enum fate held_fate(const struct td_held *held)
+// One look at the FIB for a held packet. It leaves through the very adjacency that was checked: a route
+// that now leaves by another port was not what policy decided on. False: it goes on waiting.
+static bool held_release(struct td_worker *worker, const struct td_held *held)
 {
 	uint32_t destination = rte_be_to_cpu_32(td_packet_ipv4(held->mbuf)->dst_addr);
 	const struct td_adjacency *adjacency = td_fib_lookup(destination);
 
-	// A route that now leaves by another port was not what the policy decided on.
-	if (!adjacency || adjacency->kind == TD_ADJ_BLACKHOLE || adjacency->port != held->port)
-		return HELD_LOST;
-	return adjacency->kind == TD_ADJ_RESOLVED ? HELD_SEND : HELD_WAIT;
+	if (!adjacency || adjacency->kind == TD_ADJ_BLACKHOLE || adjacency->kind == TD_ADJ_LOCAL ||
+	    adjacency->port != held->port) {
+		td_drop(worker, held->mbuf, TD_DROP_NO_ROUTE);
+		return true;
+	}
+	if (adjacency->kind != TD_ADJ_RESOLVED)
+		return false;
+	td_forward_resolved(worker, held->mbuf, adjacency);
+	return true;
 }
 
 void td_hold_poll(struct td_worker *worker)
@@ -60,13 +65,10 @@ void td_hold_poll(struct td_worker *worker)
 	worker->held_generation = generation;
 	for (unsigned i = 0; i < worker->held_count; i++) {
 		struct td_held *held = &worker->held[i];
-		enum fate fate = changed ? held_fate(held) : HELD_WAIT;
 
-		if (fate == HELD_SEND)
-			td_forward(worker, &held->mbuf, 1, false);
-		else if (fate == HELD_LOST)
-			td_drop(worker, held->mbuf, TD_DROP_NO_ROUTE);
-		else if (worker->now_tsc > held->deadline_tsc)
+		if (changed && held_release(worker, held))
+			continue;
+		if (worker->now_tsc > held->deadline_tsc)
 			td_drop(worker, held->mbuf, TD_DROP_NEIGHBOUR_TIMEOUT);
 		else
 			worker->held[kept++] = *held;

@@ -16,6 +16,7 @@ struct td_packet {
 	uint32_t tunnel; // for ESP_OUT: id
 	uint8_t stage; // enum td_stage
 	uint8_t port; // received on, or leaves by (TX and packets of the kernel)
+	uint8_t handoffs; // how often ESP_OUT went to another worker
 	bool kernel; // sent by the kernel: no hop was made, and its Ethernet header is in the headroom
 };
 

@@ -193,9 +193,14 @@ void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf)
 	buffer->mbufs[buffer->count++] = mbuf;
 }
 
-void td_tx_flush(struct td_worker *worker)
+unsigned td_tx_flush(struct td_worker *worker)
 {
+	unsigned left = 0;
+
 	for (unsigned port = 0; port < td_dp.port_count; port++)
-		if (worker->tx[port].count)
+		if (worker->tx[port].count) {
 			buffer_flush(worker, port, &worker->tx[port]);
+			left += worker->tx[port].count;
+		}
+	return left;
 }

@@ -5,6 +5,7 @@
 
 #include "dataplane/eal.h"
 #include "dataplane/rcu.h"
+#include "dataplane/sa.h"
 #include "dataplane/slab.h"
 #include "dataplane/worker.h"
 
@@ -64,7 +65,6 @@ static struct rte_ring *ring_create(const char *kind, unsigned a, unsigned b, un
 
 static int rings_create(struct td_worker *worker)
 {
-	worker->punt = ring_create("punt", worker->id, 0, TD_PUNT_RING);
 	worker->inject = ring_create("inject", worker->id, 0, TD_INJECT_RING);
 	char name[RTE_RING_NAMESIZE];
 	snprintf(name, sizeof(name), "events_%u", worker->id);
@@ -77,7 +77,12 @@ static int rings_create(struct td_worker *worker)
 		if (!worker->handoff[from])
 			return -ENOMEM;
 	}
-	return worker->punt && worker->inject && worker->events ? 0 : -ENOMEM;
+	for (unsigned class = 0; class < TD_PUNT_CLASSES; class ++) {
+		worker->punt[class] = ring_create("punt", worker->id, class, TD_PUNT_RING);
+		if (!worker->punt[class])
+			return -ENOMEM;
+	}
+	return worker->inject && worker->events ? 0 : -ENOMEM;
 }
 
 static int worker_create(unsigned id, int core)
@@ -186,7 +191,8 @@ static void worker_free(struct td_worker *worker)
 {
 	for (unsigned from = 0; from < td_dp.worker_count; from++)
 		ring_free(worker->handoff[from], true);
-	ring_free(worker->punt, true);
+	for (unsigned class = 0; class < TD_PUNT_CLASSES; class ++)
+		ring_free(worker->punt[class], true);
 	ring_free(worker->inject, true);
 	ring_free(worker->events, false);
 	td_spi_table_fini(&worker->spi_table);
@@ -202,12 +208,14 @@ void td_dp_stop(void)
 		td_port_close(i);
 	if (td_rcu_qsbr) {
 		td_policy_fini();
-		td_rcu_fini();
+		td_rcu_drain();
 	}
 	for (unsigned i = 0; i < td_dp.worker_count; i++)
 		if (td_dp.workers[i])
 			worker_free(td_dp.workers[i]);
-	td_fib_fini();
+	td_fib_fini(); // rte_lpm uses the QSBR variable to the end
+	td_rcu_fini();
+	td_tunnels_fini();
 	rte_mempool_free(td_dp.pool);
 	td_suite_manager_destroy(td_dp.control_mgr);
 	td_slab_fini();

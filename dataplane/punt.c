@@ -56,7 +56,7 @@ void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbu
 		return;
 	}
 	td_packet(mbuf)->port = (uint8_t)port;
-	if (rte_ring_sp_enqueue(worker->punt, mbuf)) {
+	if (rte_ring_sp_enqueue(worker->punt[class], mbuf)) {
 		td_drop(worker, mbuf, TD_DROP_PUNT_FULL);
 		return;
 	}
@@ -141,28 +141,35 @@ void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned
 
 // ---- control thread ---------------------------------------------------------------------------
 
+// Delivers at most max packets of one ring.
+static unsigned ring_deliver(struct rte_ring *ring, unsigned max, td_dp_punt_fn fn, void *context)
+{
+	struct rte_mbuf *mbufs[TD_BURST];
+	unsigned delivered = 0, count;
+
+	do {
+		unsigned wanted = RTE_MIN(max - delivered, (unsigned)TD_BURST);
+
+		count = rte_ring_sc_dequeue_burst(ring, (void **)mbufs, wanted, NULL);
+		for (unsigned i = 0; i < count; i++)
+			if (!fn(context, td_packet(mbufs[i])->port,
+			        rte_pktmbuf_mtod(mbufs[i], const uint8_t *), mbufs[i]->data_len))
+				td_counter_add(&td_dp.control_drops[TD_DROP_PUNT_REFUSED], 1);
+		rte_pktmbuf_free_bulk(mbufs, count);
+		delivered += count;
+	} while (count == TD_BURST && delivered < max);
+	return delivered;
+}
+
 unsigned td_dp_punt_receive(unsigned max, td_dp_punt_fn fn, void *context)
 {
+	// Each worker and class gets its part, so that a flood on one does not starve another.
+	unsigned share = RTE_MAX(max / td_dp.worker_count / TD_PUNT_CLASSES, 8u);
 	unsigned received = 0;
 
-	for (unsigned i = 0; i < td_dp.worker_count; i++) {
-		struct rte_mbuf *mbufs[TD_BURST];
-		unsigned count;
-
-		// Each worker gets its part, so that a flood on one does not starve another.
-		for (unsigned share = max / td_dp.worker_count + 1; share > 0; share -= count) {
-			count = rte_ring_sc_dequeue_burst(
-			    td_dp.workers[i]->punt, (void **)mbufs, RTE_MIN(share, (unsigned)TD_BURST), NULL);
-			for (unsigned j = 0; j < count; j++)
-				if (!fn(context, td_packet(mbufs[j])->port,
-				        rte_pktmbuf_mtod(mbufs[j], const uint8_t *), mbufs[j]->data_len))
-					td_counter_add(&td_dp.control_drops[TD_DROP_PUNT_REFUSED], 1);
-			rte_pktmbuf_free_bulk(mbufs, count);
-			received += count;
-			if (count == 0)
-				break;
-		}
-	}
+	for (unsigned class = 0; class < TD_PUNT_CLASSES; class ++)
+		for (unsigned i = 0; i < td_dp.worker_count; i++)
+			received += ring_deliver(td_dp.workers[i]->punt[class], share, fn, context);
 	return received;
 }
 
@@ -175,7 +182,7 @@ static int inject_failed(int code)
 int td_dp_inject(unsigned port, const uint8_t *frame, size_t length)
 {
 	if (length < RTE_ETHER_HDR_LEN || length > UINT16_MAX)
-		return -EMSGSIZE;
+		return inject_failed(-EMSGSIZE);
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
 	if (!mbuf)
 		return inject_failed(-ENOMEM);

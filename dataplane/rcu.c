@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+// Objects that one call releases, so that the control thread is not held up by a bulk removal.
+#define RECLAIM_MAX 2000
+
 struct rte_rcu_qsbr *td_rcu_qsbr;
 
 // In order of their tokens. Control thread only.
@@ -32,10 +35,14 @@ static void release_first(void)
 	retired->release(retired);
 }
 
-void td_rcu_fini(void)
+void td_rcu_drain(void)
 {
 	while (!STAILQ_EMPTY(&retired_list))
 		release_first();
+}
+
+void td_rcu_fini(void)
+{
 	free(td_rcu_qsbr);
 	td_rcu_qsbr = NULL;
 }
@@ -52,7 +59,7 @@ unsigned td_rcu_reclaim(void)
 {
 	unsigned released = 0;
 
-	while (!STAILQ_EMPTY(&retired_list) &&
+	while (released < RECLAIM_MAX && !STAILQ_EMPTY(&retired_list) &&
 	       rte_rcu_qsbr_check(td_rcu_qsbr, STAILQ_FIRST(&retired_list)->token, false) == 1) {
 		release_first();
 		released++;

@@ -21,6 +21,8 @@ extern struct rte_rcu_qsbr *td_rcu_qsbr;
 // Control thread. Returns 0 or -ENOMEM.
 int td_rcu_init(unsigned workers);
 // Releases everything that is still retired; no worker may run any more.
+void td_rcu_drain(void);
+// Drain first. Whatever refers to td_rcu_qsbr (rte_lpm) must be gone.
 void td_rcu_fini(void);
 // Control thread: release is called from td_rcu_reclaim() after the grace period.
 void td_rcu_retire(struct td_retired *retired, void (*release)(struct td_retired *retired));

@@ -21,7 +21,7 @@ static inline unsigned td_replay_words(unsigned window)
 {
 	unsigned words = 2;
 
-	while (words < window / 64 + 1)
+	while (words < (window + 63) / 64 + 1)
 		words *= 2;
 	return words;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/sa.h"
 
-#include "common/clock.h"
 #include "dataplane/counter.h"
 #include "dataplane/slab.h"
 #include "dataplane/worker.h"
@@ -16,7 +15,7 @@ static struct td_dp_tunnel **tunnels;
 
 static uint32_t now_s(void)
 {
-	return (uint32_t)(td_clock_now_ns() / TD_NS_PER_S);
+	return (uint32_t)(rte_rdtsc() / td_dp.tsc_hz);
 }
 
 // ---- tunnels ----------------------------------------------------------------------------------
@@ -24,6 +23,13 @@ static uint32_t now_s(void)
 struct td_dp_tunnel *td_tunnel_at(uint32_t id)
 {
 	return __atomic_load_n(&tunnels[id], __ATOMIC_ACQUIRE);
+}
+
+void td_tunnels_fini(void)
+{
+	if (tunnels)
+		munmap(tunnels, TD_TUNNELS_MAX * sizeof(tunnels[0]));
+	tunnels = NULL;
 }
 
 static size_t tunnel_bytes(void)

@@ -66,7 +66,7 @@ struct td_sa_out {
 	uint64_t check_bytes; // Writer: owner
 	const struct td_suite *suite;
 	const void *schedule;
-	uint64_t iv_base; // random, so that a key given again after a restart does not repeat nonces
+	uint64_t iv_base; // random, so that a key given again after a restart hardly repeats a nonce
 	uint32_t salt;
 	rte_be32_t spi;
 
@@ -115,3 +115,5 @@ void td_sa_out_rearm(struct td_sa_out *sa);
 
 // Any worker, inside a read-side section. NULL when the tunnel is gone.
 struct td_dp_tunnel *td_tunnel_at(uint32_t id);
+// Control thread, at stop.
+void td_tunnels_fini(void);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/spi_table.h"
 
-#include "common/limits.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
@@ -112,7 +110,8 @@ void td_spi_table_remove(struct td_spi_table *table, uint32_t spi, uint32_t now_
 
 	if (slot->spi != spi || !slot->sa)
 		return;
-	slot->removed_s = now_s;
+	__atomic_store_n(&slot->removed_s, now_s, __ATOMIC_RELAXED);
 	table->live--;
+	// Pairs with the acquire in td_spi_table_is_late.
 	__atomic_store_n(&slot->sa, NULL, __ATOMIC_RELEASE);
 }

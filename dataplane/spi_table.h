@@ -5,10 +5,11 @@
 // without locks by any worker (the owner for each packet; another one to learn that it is not the owner).
 //
 // Ordering: a slot's sa is stored before its spi is released, and a reader acquires spi before it
-// loads sa. A slot whose SA was removed keeps its spi (sa NULL: "late") until a rebuild, so a slot never
-// changes from one SPI to another while readers may look at it. A rebuild makes a new table and
+// loads sa. A slot whose SA was removed keeps its spi (sa NULL: late for a while) until a rebuild, so a slot
+// never changes from one SPI to another while readers may look at it. A rebuild makes a new table and
 // releases the pointer; the old table is freed by RCU.
 
+#include "common/limits.h"
 #include "dataplane/rcu.h"
 
 #include <stdbool.h>
@@ -18,7 +19,7 @@ struct td_sa_in;
 
 struct td_spi_slot {
 	uint32_t spi; // 0: never used. Writer: control thread
-	uint32_t removed_s; // when sa was removed (monotonic seconds). Writer and reader: control thread
+	uint32_t removed_s; // when sa was removed, in seconds of the TSC. Writer: control thread
 	struct td_sa_in *sa; // Writer: control thread
 };
 
@@ -54,25 +55,38 @@ static inline uint32_t td_spi_hash(uint32_t spi)
 	return product ^ product >> 15;
 }
 
-// Any worker, inside a read-side section. *late tells whether the SPI was removed a moment ago.
-static inline struct td_sa_in *td_spi_table_find(const struct td_spi_table *table, uint32_t spi, bool *late)
+// The slot of an SPI, NULL when it has none. Any worker, inside a read-side section.
+static inline const struct td_spi_slot *td_spi_table_slot(const struct td_spi_table *table, uint32_t spi)
 {
 	// Pairs with the release in td_spi_table_reserve.
 	const struct td_spi_array *array = __atomic_load_n(&table->array, __ATOMIC_ACQUIRE);
 
-	*late = false;
 	for (uint32_t i = td_spi_hash(spi) & array->mask;; i = (i + 1) & array->mask) {
-		const struct td_spi_slot *slot = &array->slots[i];
 		// Pairs with the release in td_spi_table_add: the slot's sa is visible with its spi.
-		uint32_t found = __atomic_load_n(&slot->spi, __ATOMIC_ACQUIRE);
+		uint32_t found = __atomic_load_n(&array->slots[i].spi, __ATOMIC_ACQUIRE);
 
-		if (found == spi) {
-			struct td_sa_in *sa = __atomic_load_n(&slot->sa, __ATOMIC_ACQUIRE);
-
-			*late = sa == NULL;
-			return sa;
-		}
+		if (found == spi)
+			return &array->slots[i];
 		if (found == 0)
 			return NULL;
 	}
+}
+
+// The SA of an SPI (not 0), NULL when there is none. Any worker, inside a read-side section.
+static inline struct td_sa_in *td_spi_table_find(const struct td_spi_table *table, uint32_t spi)
+{
+	const struct td_spi_slot *slot = td_spi_table_slot(table, spi);
+
+	return slot ? __atomic_load_n(&slot->sa, __ATOMIC_ACQUIRE) : NULL;
+}
+
+// Whether the SPI had an SA that was removed less than TD_SPI_LATE_S ago. Any worker, inside a read-side
+// section.
+static inline bool td_spi_table_is_late(const struct td_spi_table *table, uint32_t spi, uint32_t now_s)
+{
+	const struct td_spi_slot *slot = td_spi_table_slot(table, spi);
+
+	// Pairs with the release in td_spi_table_remove: removed_s is that of this removal.
+	return slot && !__atomic_load_n(&slot->sa, __ATOMIC_ACQUIRE) &&
+	       now_s - __atomic_load_n(&slot->removed_s, __ATOMIC_RELAXED) <= TD_SPI_LATE_S;
 }

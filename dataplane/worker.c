@@ -68,7 +68,7 @@ static void drop_all(struct td_worker *worker, struct rte_ring *ring)
 // What this worker still holds when the gateway stops.
 static void drain(struct td_worker *worker)
 {
-	td_tx_flush(worker);
+	(void)td_tx_flush(worker);
 	for (unsigned port = 0; port < td_dp.port_count; port++) {
 		struct td_tx_buffer *buffer = &worker->tx[port];
 
@@ -94,7 +94,7 @@ int td_worker_run(void *argument)
 		work += td_handoff_receive(worker);
 		work += receive_injected(worker);
 		td_hold_poll(worker);
-		td_tx_flush(worker);
+		work += td_tx_flush(worker);
 		// No pointer to a published object is kept beyond this line.
 		rte_rcu_qsbr_quiescent(td_rcu_qsbr, worker->id);
 		td_counter_add(&worker->counters.loops, 1);

@@ -37,7 +37,8 @@ struct td_bucket {
 	uint64_t tokens; // scaled by the TSC frequency
 };
 
-enum td_punt_class { TD_PUNT_ARP, TD_PUNT_IKE, TD_PUNT_ICMP, TD_PUNT_OTHER, TD_PUNT_CLASSES };
+// In the order in which the control thread takes them.
+enum td_punt_class { TD_PUNT_IKE, TD_PUNT_ARP, TD_PUNT_ICMP, TD_PUNT_OTHER, TD_PUNT_CLASSES };
 
 struct td_held {
 	struct rte_mbuf *mbuf;
@@ -60,13 +61,15 @@ struct td_worker {
 	unsigned lcore;
 	IMB_MGR *mgr; // owner
 	struct td_spi_table spi_table; // writer: control; readers: all workers
-	uint64_t now_tsc; // start of this loop. Owner
 	unsigned rx_count;
 	struct td_rx_queue rx[TD_PORTS_MAX * TD_QUEUES_MAX];
 	struct rte_ring *handoff[TD_WORKERS_MAX]; // from worker i to this one (SPSC)
-	struct rte_ring *punt; // to control (SPSC)
+	struct rte_ring *punt[TD_PUNT_CLASSES]; // to control (SPSC); apart, so that no class starves another
 	struct rte_ring *inject; // from control (SPSC)
 	struct rte_ring *events; // to control (SPSC), struct td_event
+
+	// What the owner writes, apart from what other workers read above.
+	alignas(RTE_CACHE_LINE_SIZE) uint64_t now_tsc; // start of this loop. Owner
 	struct td_bucket punt_buckets[TD_PUNT_CLASSES]; // owner
 	struct td_bucket unknown_spi_bucket, acquire_bucket; // owner
 	unsigned held_count; // owner
@@ -142,6 +145,9 @@ void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 // IP packets to their next hop; a local destination is punted (forward.c). inside_only: packets that
 // the outbound policy has not seen; they do not leave by an outside port even if routes change meanwhile.
 void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count, bool inside_only);
+// Sends a packet through an adjacency of kind RESOLVED.
+void td_forward_resolved(
+    struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency);
 // Decrements the TTL of a packet in transit; drops it and returns false when it ran out.
 bool td_forward_ttl(struct td_worker *worker, struct rte_mbuf *mbuf);
 // A packet whose next hop is not resolved (hold.c).
@@ -150,7 +156,8 @@ void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uin
 void td_hold_poll(struct td_worker *worker);
 // A complete frame to a port (port.c).
 void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
-void td_tx_flush(struct td_worker *worker);
+// Gives what waits to the devices; returns how many packets they did not take.
+unsigned td_tx_flush(struct td_worker *worker);
 // An IP packet, or a whole frame, to the TAP of a port (punt.c).
 void td_punt(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class);
 void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class);
@@ -159,8 +166,8 @@ enum td_punt_class td_punt_classify(const struct rte_mbuf *mbuf);
 // To another worker, to go on at td_packet.stage (handoff.c).
 void td_handoff(struct td_worker *worker, unsigned target, struct rte_mbuf *mbuf, enum td_stage stage);
 unsigned td_handoff_receive(struct td_worker *worker);
-// To the control thread (event.c).
-void td_event_raise(struct td_worker *worker, struct td_event *event);
+// To the control thread (event.c). False: its ring is full; what must not be missed is raised again later.
+bool td_event_raise(struct td_worker *worker, struct td_event *event);
 
 // ---- ports (port.c), control thread --------------------------------------------------------------
 

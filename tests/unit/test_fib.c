@@ -109,6 +109,7 @@ Test(fib, route_hides_neighbour)
 {
 	struct td_ip host = ip("10.0.0.5");
 
+	set("10.0.0.0/24", TD_ROUTE_CONNECTED, 0, NULL);
 	cr_assert_eq(td_dp_neighbour_set(0, &host, mac_a), 0);
 	set("10.0.0.5/32", TD_ROUTE_LOCAL, 3, NULL);
 	expect("10.0.0.5", TD_ADJ_LOCAL, 3);
@@ -117,6 +118,32 @@ Test(fib, route_hides_neighbour)
 	unset("10.0.0.5/32");
 	expect("10.0.0.5", TD_ADJ_RESOLVED, 0);
 	td_dp_neighbour_delete(0, &host);
+	expect("10.0.0.5", TD_ADJ_LINK, 0);
+}
+
+// The kernel takes a neighbour from any ARP packet that asks for one of our addresses. Such a one once pulled
+// an inside host's packets to the outside.
+Test(fib, neighbour_counts_only_on_the_link_of_its_port)
+{
+	struct td_ip host = ip("10.0.0.5");
+
+	cr_assert_eq(td_dp_neighbour_set(1, &host, mac_b), 0);
+	cr_assert_null(find("10.0.0.5"), "no route says that it is on a link");
+	set("10.0.0.0/24", TD_ROUTE_CONNECTED, 0, NULL);
+	expect("10.0.0.5", TD_ADJ_LINK, 0);
+	cr_assert_eq(td_dp_neighbour_set(0, &host, mac_a), 0);
+	expect("10.0.0.5", TD_ADJ_RESOLVED, 0);
+	cr_assert_eq(td_dp_neighbour_set(1, &host, mac_b), 0);
+	expect("10.0.0.5", TD_ADJ_RESOLVED, 0);
+	// A longer route takes the address away from the link, and gives it back.
+	set("10.0.0.0/28", TD_ROUTE_BLACKHOLE, 0, NULL);
+	expect("10.0.0.5", TD_ADJ_BLACKHOLE, UINT8_MAX);
+	unset("10.0.0.0/28");
+	expect("10.0.0.5", TD_ADJ_RESOLVED, 0);
+	// The link moves to the other port.
+	set("10.0.0.0/24", TD_ROUTE_CONNECTED, 1, NULL);
+	expect("10.0.0.5", TD_ADJ_RESOLVED, 1);
+	unset("10.0.0.0/24");
 	cr_assert_null(find("10.0.0.5"));
 }
 
@@ -138,6 +165,7 @@ Test(fib, every_change_advances_the_generation)
 // Indexes are given back: far more next hops over time than there are at once.
 Test(fib, churn)
 {
+	set("10.0.0.0/8", TD_ROUTE_CONNECTED, 0, NULL);
 	for (unsigned i = 0; i < 3 * TD_ADJACENCIES_MAX; i++) {
 		struct td_ip host = td_ip_from_v4(0x0a000000 + i);
 
@@ -151,6 +179,7 @@ Test(fib, too_many_next_hops_are_refused_cleanly)
 {
 	unsigned made = 0;
 
+	set("10.0.0.0/8", TD_ROUTE_CONNECTED, 0, NULL);
 	for (unsigned i = 0; i < TD_ADJACENCIES_MAX + 10; i++) {
 		struct td_ip host = td_ip_from_v4(0x0a000000 + i);
 
@@ -161,7 +190,8 @@ Test(fib, too_many_next_hops_are_refused_cleanly)
 	expect("10.0.0.1", TD_ADJ_RESOLVED, 0);
 	struct td_ip host = ip("10.0.0.1");
 	td_dp_neighbour_delete(0, &host);
-	(void)td_rcu_reclaim();
+	while (td_rcu_reclaim())
+		;
 	cr_assert_eq(td_dp_neighbour_set(0, &host, mac_b), 0, "room again");
 }
 

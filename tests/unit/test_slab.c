@@ -107,5 +107,6 @@ Test(rcu, releases_after_the_grace_period_in_order)
 	cr_assert_eq(td_rcu_reclaim(), 1);
 	for (int i = 0; i < 3; i++)
 		cr_assert_eq(released[i], i);
+	td_rcu_drain();
 	td_rcu_fini();
 }

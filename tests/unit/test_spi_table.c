@@ -19,6 +19,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	td_rcu_drain();
 	td_rcu_fini();
 	td_spi_table_fini(&table);
 }
@@ -33,21 +34,22 @@ static void add(uint32_t spi, uint32_t now_s)
 
 Test(spi_table, add_find_remove)
 {
-	bool late;
-
-	cr_assert_null(td_spi_table_find(&table, 256, &late));
-	cr_assert_not(late);
+	cr_assert_null(td_spi_table_find(&table, 256));
+	cr_assert_not(td_spi_table_is_late(&table, 256, 0));
 	add(256, 0);
 	add(UINT32_MAX, 0);
-	cr_assert_eq(td_spi_table_find(&table, 256, &late), SA(256));
-	cr_assert_eq(td_spi_table_find(&table, UINT32_MAX, &late), SA(UINT32_MAX));
-	cr_assert_null(td_spi_table_find(&table, 257, &late));
+	cr_assert_eq(td_spi_table_find(&table, 256), SA(256));
+	cr_assert_eq(td_spi_table_find(&table, UINT32_MAX), SA(UINT32_MAX));
+	cr_assert_null(td_spi_table_find(&table, 257));
 	td_spi_table_remove(&table, 256, 10);
-	cr_assert_null(td_spi_table_find(&table, 256, &late));
-	cr_assert(late, "just removed");
+	cr_assert_null(td_spi_table_find(&table, 256));
+	cr_assert(td_spi_table_is_late(&table, 256, 10), "just removed");
+	cr_assert(td_spi_table_is_late(&table, 256, 10 + TD_SPI_LATE_S));
+	cr_assert_not(td_spi_table_is_late(&table, 256, 11 + TD_SPI_LATE_S),
+	    "late for a while only, without a rebuild");
 	add(256, 11);
-	cr_assert_eq(td_spi_table_find(&table, 256, &late), SA(256));
-	cr_assert_not(late);
+	cr_assert_eq(td_spi_table_find(&table, 256), SA(256));
+	cr_assert_not(td_spi_table_is_late(&table, 256, 11));
 	td_spi_table_remove(&table, 999, 12); // not there: nothing happens
 }
 
@@ -56,8 +58,6 @@ Test(spi_table, collisions)
 {
 	uint32_t chain[16];
 	unsigned found = 0;
-	bool late;
-
 	for (uint32_t spi = TD_SPI_MIN; found < 16; spi++)
 		if ((td_spi_hash(spi) & 255) == 7)
 			chain[found++] = spi;
@@ -65,14 +65,12 @@ Test(spi_table, collisions)
 		add(chain[i], 0);
 	td_spi_table_remove(&table, chain[3], 1);
 	for (unsigned i = 0; i < 16; i++)
-		cr_assert_eq(td_spi_table_find(&table, chain[i], &late), i == 3 ? NULL : SA(chain[i]));
+		cr_assert_eq(td_spi_table_find(&table, chain[i]), i == 3 ? NULL : SA(chain[i]));
 }
 
 // Endless rollover: SPIs come and go, the table stays small, old markers are forgotten.
 Test(spi_table, churn_does_not_grow)
 {
-	bool late;
-
 	for (uint32_t i = 0; i < 200000; i++) {
 		add(TD_SPI_MIN + i, i / 10);
 		if (i >= 4)
@@ -81,23 +79,21 @@ Test(spi_table, churn_does_not_grow)
 	}
 	cr_assert_leq(table.array->mask + 1, 8192u);
 	cr_assert_eq(table.live, 4);
-	cr_assert_null(td_spi_table_find(&table, TD_SPI_MIN, &late));
-	cr_assert_not(late, "forgotten long ago");
-	cr_assert_null(td_spi_table_find(&table, TD_SPI_MIN + 199990, &late));
-	cr_assert(late);
+	cr_assert_null(td_spi_table_find(&table, TD_SPI_MIN));
+	cr_assert_not(td_spi_table_is_late(&table, TD_SPI_MIN, 20000));
+	cr_assert_null(td_spi_table_find(&table, TD_SPI_MIN + 199990));
+	cr_assert(td_spi_table_is_late(&table, TD_SPI_MIN + 199990, 19999));
 }
 
 Test(spi_table, reserve_makes_room_for_all)
 {
-	bool late;
-
 	cr_assert_eq(td_spi_table_reserve(&table, 100000, 0), 0);
 	const struct td_spi_array *array = table.array;
 	for (uint32_t spi = 1000; spi < 101000; spi++)
 		td_spi_table_add(&table, spi * 7, SA(spi * 7));
 	cr_assert_eq(table.array, array, "no growth behind the reservation");
 	for (uint32_t spi = 1000; spi < 101000; spi++)
-		cr_assert_eq(td_spi_table_find(&table, spi * 7, &late), SA(spi * 7));
+		cr_assert_eq(td_spi_table_find(&table, spi * 7), SA(spi * 7));
 }
 
 struct reader {
@@ -108,14 +104,12 @@ struct reader {
 static void *reader_run(void *argument)
 {
 	struct reader *reader = argument;
-	bool late;
-
 	rte_rcu_qsbr_thread_register(td_rcu_qsbr, 0);
 	rte_rcu_qsbr_thread_online(td_rcu_qsbr, 0);
 	while (!__atomic_load_n(&reader->stop, __ATOMIC_ACQUIRE)) {
 		// These are in the table from before the start and never leave.
 		for (uint32_t spi = 1000; spi < 1064; spi++) {
-			reader->misses += td_spi_table_find(&table, spi, &late) != SA(spi);
+			reader->misses += td_spi_table_find(&table, spi) != SA(spi);
 			__atomic_store_n(&reader->lookups, reader->lookups + 1, __ATOMIC_RELAXED);
 		}
 		rte_rcu_qsbr_quiescent(td_rcu_qsbr, 0);
