@@ -25,6 +25,7 @@
 // Unknown-SPI events per second and worker (RFC 4301 5.2 asks for an audit, not for a flood).
 #define TD_UNKNOWN_SPI_EVENTS_PER_S 10
 #define TD_ACQUIRE_EVENTS_PER_S 10
+#define TD_PMTU_EVENTS_PER_S 10
 // Authentication failures of one SA within a second that raise one event.
 #define TD_AUTH_BURST 8
 
@@ -33,6 +34,17 @@
 #define TD_HOLD_PER_WORKER 128
 #define TD_HOLD_PER_NEIGHBOUR 16
 #define TD_HOLD_MS 1000
+
+// Packets that wait for a tunnel's first outbound SA, per worker and per tunnel, and for how long: a
+// negotiation with a retransmission or two fits.
+#define TD_ACQUIRE_PER_WORKER 128
+#define TD_ACQUIRE_PER_TUNNEL 16
+#define TD_ACQUIRE_HOLD_MS 3000
+
+// ICMP errors per second and worker (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
+#define TD_ICMP_ERRORS_PER_S 1000
+// Fragments of one packet that is cut: 9000 bytes into 576.
+#define TD_FRAGMENTS_MAX 18
 
 // Replay windows in packets (RFC 4303 3.4.3 asks for 32 at least; RFC 6479 bitmap words are 64 bits).
 #define TD_REPLAY_WINDOW_MIN 64
@@ -56,7 +68,6 @@
 // Control socket.
 #define TD_RPC_CLIENTS_MAX 2048
 #define TD_RPC_LINE_MAX (4u << 20) // bytes of one request; a longer one ends the connection
-#define TD_RPC_PENDING_MAX (32u << 20) // bytes that wait for a slow reader before it is cut off
 #define TD_RPC_EVENTS_MAX (1u << 20) // bytes that wait for a slow subscriber before events are lost
 #define TD_RPC_BULK_MAX 10000 // objects in one bulk request
 
@@ -66,6 +77,8 @@
 #define TD_RPC_ACCEPT_RETRY_MS 200 // pause after running out of descriptors
 
 // ESP and IP.
+#define TD_PMTU_AGE_MS 600000 // RFC 1191 6.3: a learned path MTU is forgotten after ten minutes
+#define TD_IPV6_MTU_MIN 1280 // RFC 8200 5
 #define TD_IPV4_TTL 64 // outer header (RFC 1700)
 #define TD_MTU_MIN 576 // RFC 791: every host takes 576 bytes
 #define TD_MTU_MAX 9000

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define EVENT_BATCH 64
+#define TIMERS_PER_ROUND 256 // then the descriptors and the tick get their turn
 
 // What a descriptor's events go to. epoll may have reported an event for a descriptor that an earlier
 // callback of the same batch removed, and whose number may be in use again: the generation tells them apart.
@@ -22,7 +23,7 @@ struct watch {
 struct td_loop {
 	int epoll_fd;
 	bool stopped;
-	bool coarse_wait; // the kernel has no epoll_pwait2
+	bool coarse_wait; // the kernel has no epoll_pwait2, or a container's filter refuses it
 
 	struct watch *watches; // by descriptor
 	unsigned watch_count;
@@ -40,12 +41,15 @@ struct td_loop {
 struct td_loop *td_loop_create(void)
 {
 	struct td_loop *loop = calloc(1, sizeof(*loop));
+	int error;
 
 	if (loop == NULL)
 		return NULL;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0) {
+		error = errno;
 		free(loop);
+		errno = error;
 		return NULL;
 	}
 	return loop;
@@ -239,8 +243,10 @@ void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer)
 
 static void timers_run(struct td_loop *loop, uint64_t now_ns)
 {
+	unsigned left = TIMERS_PER_ROUND;
+
 	loop->round_ns = now_ns;
-	while (loop->heap_used > 0 && !loop->stopped) {
+	while (loop->heap_used > 0 && !loop->stopped && left-- > 0) {
 		struct td_timer *timer = loop->heap[1];
 
 		if (timer->deadline_ns > now_ns)
@@ -300,7 +306,7 @@ static int events_wait(struct td_loop *loop, struct epoll_event *events)
 
 	if (!loop->coarse_wait) {
 		count = epoll_pwait2(loop->epoll_fd, events, EVENT_BATCH, ns < 0 ? NULL : &timeout, NULL);
-		if (count >= 0 || errno != ENOSYS)
+		if (count >= 0 || (errno != ENOSYS && errno != EPERM))
 			return count;
 		// Linux before 5.11: milliseconds, rounded up so that a near deadline does not spin.
 		loop->coarse_wait = true;
@@ -319,8 +325,11 @@ int td_loop_run(struct td_loop *loop)
 			error = -errno;
 			break;
 		}
-		for (i = 0; i < count && !loop->stopped; i++)
+		// The tick does not wait until all descriptors had their turn.
+		for (i = 0; i < count && !loop->stopped; i++) {
 			event_dispatch(loop, &events[i]);
+			tick_run(loop, td_clock_now_ns());
+		}
 		timers_run(loop, td_clock_now_ns());
 		tick_run(loop, td_clock_now_ns());
 	}

@@ -32,8 +32,8 @@ void td_loop_fd_remove(struct td_loop *loop, int fd);
 int td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns);
 void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer);
 
-// fn runs at least every tick_ns while the loop runs. It returns true when it had work, in which case the
-// loop comes back to it without sleeping.
+// fn runs every tick_ns while the loop runs, or as soon after that as the callback under way returns. It
+// returns true when it had work, in which case the loop comes back to it without sleeping.
 void td_loop_tick_set(struct td_loop *loop, uint64_t tick_ns, bool (*fn)(void *context), void *context);
 
 // Runs until td_loop_stop. Returns 0 or -errno of epoll.

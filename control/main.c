@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "control/apply.h"
 #include "control/config/config.h"
+#include "control/events.h"
 #include "control/kernel/kernel.h"
 #include "control/loop.h"
 #include "control/notify.h"
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -27,7 +29,6 @@
 #define CONFIG_DEFAULT "/etc/tandem/tandem.conf"
 #define FILES_WANTED 8192 // control clients and their like; most systems start with 1024
 #define PUNT_BATCH 256
-#define EVENT_BATCH 64
 
 enum exit_code { EXIT_OK, EXIT_START, EXIT_CONFIG };
 
@@ -40,6 +41,7 @@ struct daemon {
 	struct td_rpc *rpc;
 	struct td_sad *sad;
 	struct td_rpc_context rpc_context;
+	struct td_events events;
 	int signal_fd;
 };
 
@@ -61,15 +63,22 @@ static bool has_net_admin(void)
 	return (data[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN)) != 0;
 }
 
-// Keys live in this process: no core dump and no debugger of the same user may read them.
+// Keys live in this process: no core dump and no debugger of the same user may read them, and they should not
+// get to a swap device. Pages are locked when they are first used, not before.
 static int process_protect(void)
 {
 	const struct rlimit none = {0, 0};
+	int error;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0) {
-		td_log_error("cannot turn core dumps off: %s", strerror(errno));
-		return -errno;
+		error = errno;
+		td_log_error("cannot turn core dumps off: %s", strerror(error));
+		return -error;
 	}
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+		td_log_warning("cannot lock memory, keys may be swapped out: %s; raise LimitMEMLOCK or give "
+		               "CAP_IPC_LOCK",
+		    strerror(errno));
 	return 0;
 }
 
@@ -130,15 +139,10 @@ static void signal_event(void *context, uint32_t events)
 static bool tick(void *context)
 {
 	struct daemon *daemon = context;
-	struct td_event events[EVENT_BATCH];
-	unsigned count = td_dp_events_receive(events, EVENT_BATCH), punted, i;
+	unsigned count, punted;
 
-	for (i = 0; i < count; i++) {
-		if (events[i].kind == TD_EVENT_RESOLVE)
-			td_netlink_resolve(daemon->netlink, events[i].port, &events[i].destination);
-		else
-			td_sad_event(daemon->sad, &events[i]);
-	}
+	count = td_events_take(&daemon->events);
+	td_taps_resume(daemon->taps);
 	punted = td_dp_punt_receive(PUNT_BATCH, td_taps_punt, daemon->taps);
 	td_dp_reclaim();
 	return count > 0 || punted > 0;
@@ -198,7 +202,12 @@ static enum exit_code control_run(struct daemon *daemon)
 		goto destroy_rpc;
 	}
 	daemon->rpc_context.sad = daemon->sad;
+	daemon->events =
+	    (struct td_events){.sad = daemon->sad, .netlink = daemon->netlink, .rpc = daemon->rpc};
 	code = serve(daemon);
+	// The workers still run: no packet may meet a policy whose tunnel is gone.
+	if (td_dp_policy_set(NULL, 0, &error) < 0)
+		start_failed("cannot take the policies back", &error);
 	td_sad_destroy(daemon->sad);
 destroy_rpc:
 	td_rpc_destroy(daemon->rpc);
@@ -233,8 +242,7 @@ static enum exit_code daemon_run(struct daemon *daemon)
 	int ret;
 
 	if (!has_net_admin()) {
-		td_log_error(
-		    "tandemd needs CAP_NET_ADMIN: run it as root, or as a service with conf/tandemd.service");
+		td_log_error("tandemd needs CAP_NET_ADMIN: run it as root, or as the service tandemd");
 		return code;
 	}
 	if (process_protect() < 0)

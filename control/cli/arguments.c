@@ -14,10 +14,20 @@
 
 #define KEY_FILE_MAX 1024 // bytes; the longest key has 256 digits
 
+bool td_is_name(const char *text)
+{
+	size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+
+	return length > 0 && length < TD_NAME_MAX && text[length] == '\0';
+}
+
+// which is shown only if it is a name.
 static enum td_exit wrong(const struct td_call *call, const char *what, const char *which)
 {
 	const struct td_command *command = call->command;
 
+	if (which != NULL && !td_is_name(which))
+		which = NULL;
 	fprintf(stderr, "tandemctl: %s%s%s%s\n", what, which != NULL ? " \"" : "", which != NULL ? which : "",
 	    which != NULL ? "\"" : "");
 	fprintf(stderr, "Try \"tandemctl %s%s%s --help\".\n", command->noun, command->verb != NULL ? " " : "",
@@ -161,19 +171,19 @@ static enum td_exit option_apply(struct td_call *call, const struct td_option *o
 		break;
 	case TD_OPTION_NUMBER:
 		if (!td_number_parse(value, LLONG_MAX, &number))
-			return wrong(call, "this is not a number:", value);
+			return wrong(call, "this is not a number", value);
 		json = json_integer((json_int_t)number);
 		break;
 	case TD_OPTION_TEXT:
 		if (!value_is_allowed(option->value, value))
-			return wrong(call, "the direction is \"in\" or \"out\", not", value);
+			return wrong(call, "the direction is \"in\" or \"out\"", NULL);
 		json = json_string(value);
 		if (json == NULL)
-			return wrong(call, "this is not UTF-8 text:", value);
+			return wrong(call, "a value is not UTF-8 text", NULL);
 		break;
 	case TD_OPTION_LOCAL:
 		if (!td_number_parse(value, INT_MAX, &number))
-			return wrong(call, "this is not a number:", value);
+			return wrong(call, "this is not a number", value);
 		call->local = (long)number;
 		return TD_EXIT_OK;
 	case TD_OPTION_KEY:
@@ -207,11 +217,11 @@ static enum td_exit option_parse(struct td_call *call, const char *argument, con
 		return wrong(call, "there is no option", argument);
 	if (option->kind == TD_OPTION_FLAG)
 		return equals == NULL ? option_apply(call, option, NULL)
-		                      : wrong(call, "this option takes no value:", argument);
+		                      : wrong(call, "this option takes no value:", option->name);
 	if (equals != NULL)
 		return option_apply(call, option, equals + 1);
 	if (next == NULL)
-		return wrong(call, "this option needs a value:", argument);
+		return wrong(call, "this option needs a value:", option->name);
 	*used = 2;
 	return option_apply(call, option, next);
 }
@@ -231,7 +241,7 @@ static enum td_exit operand_take(struct td_call *call, const char *argument)
 	if (call->command->operand != TD_OPERAND_SPI)
 		return TD_EXIT_OK;
 	if (!td_number_parse(argument, UINT32_MAX, &spi))
-		return wrong(call, "this is not an SPI (decimal or 0x):", argument);
+		return wrong(call, "this is not an SPI (decimal or 0x)", argument);
 	return json_object_set_new(call->params, "spi", json_integer((json_int_t)spi)) == 0
 	           ? TD_EXIT_OK
 	           : wrong(call, "out of memory", NULL);

@@ -3,6 +3,7 @@
 
 // The table of tandemctl's commands: dispatch, help and completion all come from it.
 
+#include "common/limits.h"
 #include "control/cli/client.h"
 
 #include <stdbool.h>
@@ -49,6 +50,9 @@ extern const struct td_command td_commands[]; // ended by a NULL noun
 
 // Reads the arguments behind noun and verb into *call. Returns TD_EXIT_OK or, after a message, TD_EXIT_USAGE.
 enum td_exit td_arguments_parse(struct td_call *call, int argc, char **argv);
+// True for what can be a name. Other arguments are not repeated in messages: one of them may be a key, and
+// the shortest key has more digits than a name may have.
+bool td_is_name(const char *text);
 // An SPI or another number, decimal or 0x. Returns false if it is none or above max.
 bool td_number_parse(const char *text, unsigned long long max, unsigned long long *value);
 // The path's contents, at most max bytes, with terminator; "-" is standard input. A file must not be readable

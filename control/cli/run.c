@@ -104,7 +104,9 @@ enum td_exit td_run_method(struct td_call *call)
 		json_decref(call->params);
 		call->params = json_loads(call->operands[1], 0, &error);
 		if (call->params == NULL) {
-			fprintf(stderr, "tandemctl: the parameters are not a JSON object: %s\n", error.text);
+			// The error's text may quote a key.
+			fprintf(stderr, "tandemctl: the parameters are not JSON (at character %d)\n",
+			    error.position);
 			return TD_EXIT_USAGE;
 		}
 	}

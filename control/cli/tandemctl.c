@@ -22,8 +22,8 @@ static int globals_parse(int argc, char **argv, struct td_call *call)
 		           strcmp(argv[i], "--complete") == 0) {
 			return i;
 		} else {
-			fprintf(stderr, "tandemctl: there is no option \"%s\", or its value is missing\n",
-			    argv[i]);
+			fprintf(stderr,
+			    "tandemctl: argument %d: there is no such option, or its value is missing\n", i);
 			return -1;
 		}
 	}
@@ -46,8 +46,10 @@ static const struct td_command *command_find(int argc, char **argv, int *used)
 		if (command->verb == NULL || (argc > 1 && strcmp(command->verb, argv[1]) == 0))
 			return command;
 	}
-	fprintf(stderr, "tandemctl: there is no command \"%s%s%s\"; try:", argv[0], argc > 1 ? " " : "",
-	    argc > 1 ? argv[1] : "");
+	fputs("tandemctl: there is no command", stderr);
+	if (td_is_name(argv[0]) && (argc < 2 || td_is_name(argv[1])))
+		fprintf(stderr, " \"%s%s%s\"", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+	fputs("; try:", stderr);
 	// The verbs of a known noun, or all nouns.
 	for (command = td_commands; command->noun != NULL; command++) {
 		if (strcmp(command->noun, argv[0]) == 0) {

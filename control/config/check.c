@@ -116,12 +116,62 @@ static void check_cores(const struct td_config_check *check)
 	}
 }
 
+// How many queues a device has is known when it is opened. What the file gives, and one queue otherwise,
+// needs at least this many buffers.
+static uint64_t sum_descriptors(const struct td_config_check *check)
+{
+	const struct td_config *config = check->config;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < config->port_count; i++) {
+		const struct td_port_config *port = &config->ports[i];
+		unsigned queues = port->rx_queues ? port->rx_queues : 1;
+
+		if (queues > config->workers)
+			queues = config->workers;
+		sum += (uint64_t)queues * port->rx_descriptors + port->tx_descriptors;
+	}
+	return sum;
+}
+
+static void check_buffers(const struct td_config_check *check)
+{
+	static const char *const keys[] = {"rx_queues", "rx_descriptors", "tx_descriptors"};
+	config_setting_t *memory = config_setting_get_member(check->root, "memory");
+	config_setting_t *worker = config_setting_get_member(check->root, "worker");
+	config_setting_t *ports = config_setting_get_member(check->root, "ports");
+	uint64_t sum = sum_descriptors(check);
+
+	if (sum <= check->config->packet_buffers || !ports || config_setting_get_hook(ports))
+		return;
+	if (worker && (!config_setting_is_group(worker) || !td_config_key_sound(worker, "count")))
+		return;
+	for (unsigned i = 0; i < check->config->port_count; i++) {
+		config_setting_t *group = td_config_check_group(check, "ports", i);
+
+		for (unsigned key = 0; group && key < sizeof(keys) / sizeof(keys[0]); key++)
+			if (!td_config_key_sound(group, keys[key]))
+				return;
+	}
+	if (memory && config_setting_is_group(memory) && td_config_key_given(memory, "packet_buffers"))
+		td_config_report_key(check->report, memory, "packet_buffers",
+		    "is %u, less than the %llu descriptors of all queues; allowed is at least their sum",
+		    check->config->packet_buffers, (unsigned long long)sum);
+	else if (!memory ||
+	         (config_setting_is_group(memory) && td_config_key_sound(memory, "packet_buffers")))
+		td_config_report_setting(check->report, ports,
+		    "has %llu descriptors in all queues, more than memory.packet_buffers (%u); allowed is at "
+		    "least their sum there",
+		    (unsigned long long)sum, check->config->packet_buffers);
+}
+
 int td_config_check(struct td_config_report *report, config_setting_t *root, const struct td_config *config)
 {
 	const struct td_config_check check = {.report = report, .root = root, .config = config};
 
 	check_cores(&check);
 	td_config_check_ports(&check);
+	check_buffers(&check);
 	if (td_config_check_routes(&check) || td_config_check_tunnels(&check) ||
 	    td_config_check_policies(&check))
 		return -ENOMEM;

@@ -74,6 +74,97 @@ static void check_selectors(
 		    "tunnel");
 }
 
+// ---- the same selectors twice -----------------------------------------------------------------
+
+struct selector_pair {
+	const struct td_prefix *local, *remote;
+	unsigned tunnel;
+};
+
+static int compare_prefix(const struct td_prefix *a, const struct td_prefix *b)
+{
+	if (a->ip.family != b->ip.family)
+		return a->ip.family < b->ip.family ? -1 : 1;
+	if (a->length != b->length)
+		return a->length < b->length ? -1 : 1;
+	return memcmp(a->ip.bytes, b->ip.bytes, td_ip_length(a->ip.family));
+}
+
+static int compare_selectors(const struct selector_pair *a, const struct selector_pair *b)
+{
+	int order = compare_prefix(a->local, b->local);
+
+	return order ? order : compare_prefix(a->remote, b->remote);
+}
+
+static int compare_pair(const void *left, const void *right)
+{
+	const struct selector_pair *a = left, *b = right;
+	int order = compare_selectors(a, b);
+
+	return order ? order : (a->tunnel > b->tunnel) - (a->tunnel < b->tunnel);
+}
+
+// Lists the pairs that become policies; with pairs NULL it only counts.
+static size_t list_pairs(const struct td_config *config, struct selector_pair *pairs)
+{
+	size_t count = 0;
+
+	for (unsigned t = 0; t < config->tunnel_count; t++) {
+		const struct td_tunnel_config *tunnel = &config->tunnels[t];
+
+		for (unsigned l = 0; l < tunnel->local_count; l++) {
+			for (unsigned r = 0; r < tunnel->remote_count; r++) {
+				// A prefix that could not be read has no family.
+				if (!tunnel->local[l].ip.family ||
+				    tunnel->local[l].ip.family != tunnel->remote[r].ip.family)
+					continue;
+				if (pairs)
+					pairs[count] =
+					    (struct selector_pair){&tunnel->local[l], &tunnel->remote[r], t};
+				count++;
+			}
+		}
+	}
+	return count;
+}
+
+static void report_pair(
+    const struct td_config_check *check, const struct selector_pair *first, const struct selector_pair *pair)
+{
+	config_setting_t *group = td_config_check_group(check, "tunnels", pair->tunnel);
+	config_setting_t *other = td_config_check_group(check, "tunnels", first->tunnel);
+	char local[TD_PREFIX_TEXT_MAX], remote[TD_PREFIX_TEXT_MAX];
+
+	// One report is enough for a tunnel, and a tunnel given twice has one already.
+	if (!group || !other || config_setting_get_hook(group) || !td_config_key_sound(group, "name"))
+		return;
+	td_config_report_setting(check->report, group,
+	    "has local %s with remote %s, as the tunnel in line %u; allowed is what no other tunnel has",
+	    td_prefix_format(pair->local, local), td_prefix_format(pair->remote, remote),
+	    config_setting_source_line(other));
+}
+
+// Of two tunnels with the same selectors the second would get no packet.
+static int check_pairs(const struct td_config_check *check)
+{
+	size_t count = list_pairs(check->config, NULL), first = 0;
+	struct selector_pair *pairs = calloc(count + 1, sizeof(*pairs));
+
+	if (!pairs)
+		return -ENOMEM;
+	list_pairs(check->config, pairs);
+	qsort(pairs, count, sizeof(*pairs), compare_pair);
+	for (size_t i = 1; i < count; i++) {
+		if (compare_selectors(&pairs[i], &pairs[first]) != 0)
+			first = i;
+		else if (pairs[i].tunnel != pairs[first].tunnel)
+			report_pair(check, &pairs[first], &pairs[i]);
+	}
+	free(pairs);
+	return 0;
+}
+
 // Returns the tunnels' names, not sorted, to be freed, or NULL for want of memory.
 static struct td_config_named *list_tunnels(const struct td_config *config)
 {
@@ -101,7 +192,7 @@ int td_config_check_tunnels(const struct td_config_check *check)
 		check_outer(check, group, &check->config->tunnels[i]);
 		check_selectors(check, group, &check->config->tunnels[i]);
 	}
-	return 0;
+	return check_pairs(check);
 }
 
 static int compare_text(const void *left, const void *right)

@@ -127,6 +127,10 @@ static int read_list(struct td_config_report *report, const struct td_config_sec
 		td_config_report_setting(
 		    report, list, "has %u elements; allowed is %u at most", count, section->inline_max);
 		count = section->inline_max;
+	} else if (section->max && count > section->max) {
+		td_config_report_setting(
+		    report, list, "has %u elements; allowed is %u at most", count, section->max);
+		count = 0; // they may be more than fit into memory
 	}
 	char *elements = make_elements(section, count, config);
 	if (!elements)

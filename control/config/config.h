@@ -14,6 +14,7 @@
 
 #define TD_CONFIG_ADDRESSES_MAX 16
 #define TD_CONFIG_SELECTORS_MAX 32
+#define TD_CONFIG_TUNNELS_MAX (1u << 20) // as many as the data plane has numbers for
 
 struct td_port_config {
 	char name[TD_NAME_MAX];

@@ -65,10 +65,13 @@ static const struct td_config_key memory_keys[] = {
             "Take memory from hugepages, which NICs driven by DPDK need. They must be reserved before the "
             "start (vm.nr_hugepages)."},
     {"size_mb", TD_CONFIG_INTEGER, 0, AT(struct td_config, memory_mb), .low = 64, .high = 1 << 20,
-        .default_text = "512", .help = "Memory of the data plane in MiB: packet buffers, routes and policies. SAs take more as they come."},
+        .default_text = "512",
+        .help = "Memory of the data plane in MiB: packet buffers, routes and policies. SAs take more as they "
+                "come."},
     {"packet_buffers", TD_CONFIG_INTEGER, 0, AT(struct td_config, packet_buffers), .low = 1024,
         .high = 1 << 24, .default_text = "16384",
-        .help = "Packet buffers of all ports and workers. At least the sum of all descriptors."},
+        .help = "Packet buffers of all ports and workers. At least the sum of all descriptors, as far as the "
+                "file tells it: rx_queues of a port, or one, and one transmit queue."},
     {"file_prefix", TD_CONFIG_NAME, 0, AT(struct td_config, file_prefix), .default_text = "tandem",
         .help = "Keeps the run-time files of several daemons on one machine apart (DPDK's --file-prefix)."},
 };
@@ -177,7 +180,8 @@ const struct td_config_section td_config_sections[] = {
     {"routes", "route", "Routes given to the kernel, from which the workers' table is mirrored.",
         ELEMENTS(routes, route_count, struct td_route_config), KEYS(route_keys)},
     {"tunnels", "tunnel", "The other gateways and the networks behind them.",
-        ELEMENTS(tunnels, tunnel_count, struct td_tunnel_config), KEYS(tunnel_keys)},
+        ELEMENTS(tunnels, tunnel_count, struct td_tunnel_config), .max = TD_CONFIG_TUNNELS_MAX,
+        KEYS(tunnel_keys)},
     {"policies", "policy",
         "Tried in this order, before the tunnels' own; a packet without a match is dropped.",
         ELEMENTS(policies, policy_count, struct td_policy_config), KEYS(policy_keys)},

@@ -56,6 +56,7 @@ struct td_config_section {
 	// there, or 0 when there is a pointer to an allocated one.
 	size_t offset, count_offset, element_size;
 	unsigned inline_max;
+	unsigned max; // of elements elsewhere; 0: any number
 	const struct td_config_key *keys;
 	unsigned key_count;
 };

@@ -14,6 +14,8 @@ struct td_taps;
 // kernel sends on it are injected. Returns NULL and fills *error (it says what to do).
 struct td_taps *td_taps_create(struct td_loop *loop, const struct td_config *config, struct td_error *error);
 void td_taps_destroy(struct td_taps *taps);
+// Reads again from the TAPs whose frames the workers could not take. For the tick.
+void td_taps_resume(struct td_taps *taps);
 // Writes a punted frame to a port's TAP; a td_dp_punt_fn. False when the kernel did not take it;
 // logged once.
 bool td_taps_punt(void *taps, unsigned port, const uint8_t *frame, size_t length);

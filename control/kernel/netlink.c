@@ -22,6 +22,7 @@
 #define RECEIVE_BURST 64 // datagrams at one wakeup
 #define SOCKET_BUFFER_BYTES (8 << 20) // some 50,000 route changes at once
 #define RESYNC_NS (20 * TD_NS_PER_MS) // several reasons for a dump within this time make one dump
+#define RESYNC_DOUBLINGS 9 // dumps that are interrupted again and again come every 10 seconds at last
 #define DUMP_RETRY_NS TD_NS_PER_S
 #define DUMP_START_TIMEOUT_MS 10000
 #define RESOLVE_SLOTS 1024
@@ -46,7 +47,9 @@ struct td_netlink {
 
 	enum dump_step step;
 	uint32_t sequence;
-	bool interrupted;
+	bool interrupted; // the dump under way
+	bool complete; // the last dump was not interrupted and did not fail
+	unsigned interruptions; // dumps in a row
 	bool overrun; // of the events socket, and not yet read empty
 	struct td_timer resync;
 
@@ -131,11 +134,12 @@ static int dump_request(struct td_netlink *netlink, enum dump_step step)
 	return 0;
 }
 
-static int dump_start(struct td_netlink *netlink)
+// What a part of a dump says may be older than a notification that waits on the other socket, never newer
+// than one that comes later. So notifications wait until the dump has been read: taken in between, one could
+// be undone by an older part, and a deleted route would stay for ever.
+static void events_hold(struct td_netlink *netlink, bool hold)
 {
-	netlink->interrupted = false;
-	td_rib_sweep_begin(netlink->mirror.rib);
-	return dump_request(netlink, DUMP_ROUTES);
+	(void)td_loop_fd_modify(netlink->loop, mnl_socket_get_fd(netlink->events), hold ? 0 : EPOLLIN);
 }
 
 static void dump_fail(struct td_netlink *netlink, int error)
@@ -143,7 +147,20 @@ static void dump_fail(struct td_netlink *netlink, int error)
 	td_log_warning(
 	    "cannot read routes and neighbours from the kernel: %s; trying again", strerror(error));
 	netlink->step = DUMP_IDLE;
+	events_hold(netlink, false);
 	resync_soon(netlink, DUMP_RETRY_NS);
+}
+
+static void dump_start(struct td_netlink *netlink)
+{
+	int ret;
+
+	netlink->interrupted = netlink->complete = false;
+	td_rib_sweep_begin(netlink->mirror.rib);
+	events_hold(netlink, true);
+	ret = dump_request(netlink, DUMP_ROUTES);
+	if (ret < 0)
+		dump_fail(netlink, -ret);
 }
 
 static void dump_done(struct td_netlink *netlink)
@@ -157,12 +174,18 @@ static void dump_done(struct td_netlink *netlink)
 		return;
 	}
 	netlink->step = DUMP_IDLE;
+	events_hold(netlink, false);
 	// The kernel's tables changed under the dump, which may have missed something: removing what it did
 	// not show would be a guess.
-	if (netlink->interrupted)
-		resync_soon(netlink, RESYNC_NS);
-	else
-		td_rib_sweep_end(netlink->mirror.rib);
+	if (netlink->interrupted) {
+		resync_soon(netlink, RESYNC_NS << netlink->interruptions);
+		if (netlink->interruptions < RESYNC_DOUBLINGS)
+			netlink->interruptions++;
+		return;
+	}
+	td_rib_sweep_end(netlink->mirror.rib);
+	netlink->interruptions = 0;
+	netlink->complete = true;
 }
 
 static void dump_message(struct td_netlink *netlink, const struct nlmsghdr *message)
@@ -210,47 +233,68 @@ static void dump_readable(void *context, uint32_t events)
 static void resync_run(void *context)
 {
 	struct td_netlink *netlink = context;
-	int ret;
 
 	// A dump under way has begun before the reason for this one.
-	if (netlink->step != DUMP_IDLE) {
+	if (netlink->step != DUMP_IDLE)
 		resync_soon(netlink, RESYNC_NS);
-		return;
-	}
-	ret = dump_start(netlink);
-	if (ret < 0)
-		dump_fail(netlink, -ret);
+	else
+		dump_start(netlink);
 }
 
 // ---- notifications ----------------------------------------------------------------------------
 
-static int routes_configure(struct td_netlink *netlink, struct td_error *error)
+static int route_configure(
+    struct td_netlink *netlink, const struct td_route_config *route, struct td_error *error)
 {
 	const struct td_config *config = netlink->config;
-	char text[TD_PREFIX_TEXT_MAX], object[TD_PREFIX_TEXT_MAX + 8];
-	unsigned i, port;
-	int ret, ifindex;
+	char text[TD_PREFIX_TEXT_MAX], object[TD_PREFIX_TEXT_MAX + 8], other[TD_ROUTE_TEXT_MAX];
+	int ret, ifindex = 0;
+	unsigned port;
 
-	for (i = 0; i < config->route_count; i++) {
-		ifindex = 0;
-		for (port = 0; port < config->port_count; port++) {
-			if (strcmp(config->ports[port].name, config->routes[i].port) == 0)
-				ifindex = netlink->mirror.ifindexes[port];
-		}
-		ret = td_netlink_route_add(&config->routes[i].to, &config->routes[i].via, ifindex);
-		if (ret == 0)
-			continue;
-		snprintf(object, sizeof(object), "route %s", td_prefix_format(&config->routes[i].to, text));
-		return td_error_set(error, ret, object, "via", "cannot be added: %s%s", strerror(-ret),
-		    ret == -ENETUNREACH ? "; the next hop is not on the link of a port with an address" : "");
+	for (port = 0; port < config->port_count; port++) {
+		if (strcmp(config->ports[port].name, route->port) == 0)
+			ifindex = netlink->mirror.ifindexes[port];
 	}
-	return 0;
+	ret = td_netlink_route_add(&route->to, &route->via, ifindex, other);
+	if (ret == 0)
+		return 0;
+	td_prefix_format(&route->to, text);
+	snprintf(object, sizeof(object), "route %s", text);
+	if (ret == -EEXIST)
+		return td_error_set(error, ret, object, "",
+		    "a route to %s exists already (%s); delete it or take this one out of the configuration",
+		    text, other);
+	return td_error_set(error, ret, object, "via", "cannot be added: %s%s", strerror(-ret),
+	    ret == -ENETUNREACH ? "; the next hop is not on the link of a port with an address" : "");
+}
+
+static int routes_configure(struct td_netlink *netlink, struct td_error *error)
+{
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; i < netlink->config->route_count && ret == 0; i++)
+		ret = route_configure(netlink, &netlink->config->routes[i], error);
+	return ret;
+}
+
+// Going down took configured routes along; nobody else would bring them back.
+static void routes_restore(struct td_netlink *netlink)
+{
+	unsigned i;
+
+	for (i = 0; i < netlink->config->route_count; i++) {
+		struct td_error error = {0};
+
+		if (route_configure(netlink, &netlink->config->routes[i], &error) < 0)
+			td_log_warning("%s: %s%s%s", error.object, error.field,
+			    error.field[0] != '\0' ? " " : "", error.reason);
+	}
 }
 
 static void link_message(struct td_netlink *netlink, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *body = mnl_nlmsg_get_payload(message);
-	struct td_error error = {0};
 	unsigned flags;
 	int port;
 
@@ -262,10 +306,8 @@ static void link_message(struct td_netlink *netlink, const struct nlmsghdr *mess
 	flags = message->nlmsg_type == RTM_NEWLINK ? body->ifi_flags & (IFF_UP | IFF_RUNNING) : 0;
 	if (flags == netlink->link_flags[port])
 		return;
-	// Going down takes the configured routes along; nobody else would bring them back.
-	if ((flags & IFF_UP) != 0 && (netlink->link_flags[port] & IFF_UP) == 0 &&
-	    routes_configure(netlink, &error) < 0)
-		td_log_warning("%s: %s", error.object, error.reason);
+	if ((flags & IFF_UP) != 0 && (netlink->link_flags[port] & IFF_UP) == 0)
+		routes_restore(netlink);
 	netlink->link_flags[port] = flags;
 	// The kernel flushes IPv4 routes of a link that went down without a word about each.
 	resync_soon(netlink, RESYNC_NS);
@@ -366,26 +408,30 @@ static int sockets_open(struct td_netlink *netlink)
 	    netlink->loop, mnl_socket_get_fd(netlink->dump), EPOLLIN, dump_readable, netlink);
 }
 
-// The first dump is waited for, so that "ready" means that the workers have the routes.
+// A whole dump is waited for, so that "ready" means that the workers have the routes. The loop does not run
+// yet: neither notifications nor the timer that repeats a dump come in between.
 static int dump_wait(struct td_netlink *netlink)
 {
 	uint64_t end_ns = td_clock_now_ns() + DUMP_START_TIMEOUT_MS * TD_NS_PER_MS;
 	struct pollfd wait = {.fd = mnl_socket_get_fd(netlink->dump), .events = POLLIN};
-	int ret = dump_start(netlink);
 
-	if (ret < 0)
-		return ret;
-	while (netlink->step != DUMP_IDLE) {
+	dump_start(netlink);
+	while (!netlink->complete) {
 		if (td_clock_now_ns() > end_ns)
 			return -ETIMEDOUT;
+		// With nothing under way it is the time between two attempts.
 		if (poll(&wait, 1, 100) > 0)
 			dump_readable(netlink, 0);
+		else if (netlink->step == DUMP_IDLE)
+			dump_start(netlink);
 	}
+	td_loop_timer_cancel(netlink->loop, &netlink->resync);
 	return 0;
 }
 
-// Packets to all hosts or routers of a link go to the TAP of the port that they came in on.
-static void group_routes_add(void)
+// Packets to all hosts or routers of a link go to the TAP of the port that they came in on, whatever routes
+// the kernel is given and loses.
+static void group_routes_add(struct td_netlink *netlink)
 {
 	static const struct {
 		uint32_t ip;
@@ -399,7 +445,7 @@ static void group_routes_add(void)
 
 		route.prefix.ip = td_ip_from_v4(groups[i].ip);
 		route.prefix.length = groups[i].length;
-		ret = td_dp_route_set(&route);
+		ret = td_rib_route_fix(netlink->mirror.rib, &route);
 		if (ret < 0)
 			td_log_warning("cannot receive multicast and broadcast packets: %s", strerror(-ret));
 	}
@@ -418,7 +464,7 @@ static int netlink_start(struct td_netlink *netlink, struct td_error *error)
 	ret = routes_configure(netlink, error);
 	if (ret < 0)
 		return ret;
-	group_routes_add();
+	group_routes_add(netlink);
 	ret = dump_wait(netlink);
 	if (ret < 0)
 		return td_error_set(

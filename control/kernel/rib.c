@@ -12,6 +12,7 @@ struct candidate {
 	struct candidate *next; // worse ones
 	struct td_rib_route route;
 	uint32_t generation;
+	bool fixed; // not the kernel's: before all others, and never removed
 };
 
 struct prefix_entry {
@@ -146,7 +147,7 @@ static void candidates_purge(struct prefix_entry *entry, const struct td_rib_rou
 	struct candidate **link = &entry->candidates;
 
 	while (*link != NULL) {
-		if (rank_same(&(*link)->route, route))
+		if (!(*link)->fixed && rank_same(&(*link)->route, route))
 			candidate_unlink(link);
 		else
 			link = &(*link)->next;
@@ -158,7 +159,8 @@ static struct candidate **candidate_find(struct prefix_entry *entry, const struc
 	struct candidate **link;
 
 	for (link = &entry->candidates; *link != NULL; link = &(*link)->next) {
-		if (rank_same(&(*link)->route, route) && route_same(&(*link)->route.route, &route->route))
+		if (!(*link)->fixed && rank_same(&(*link)->route, route) &&
+		    route_same(&(*link)->route.route, &route->route))
 			return link;
 	}
 	return NULL;
@@ -188,13 +190,32 @@ int td_rib_route_add(struct td_rib *rib, const struct td_rib_route *route, enum 
 	candidate->route = *route;
 	candidate->generation = rib->generation;
 	link = &entry->candidates;
-	while (*link != NULL && (rank_better(&(*link)->route, route) ||
+	while (*link != NULL && ((*link)->fixed || rank_better(&(*link)->route, route) ||
 	                            (place == TD_RIB_LAST && rank_same(&(*link)->route, route))))
 		link = &(*link)->next;
 	candidate->next = *link;
 	*link = candidate;
 	prefix_update(rib, entry);
 	return 0;
+}
+
+int td_rib_route_fix(struct td_rib *rib, const struct td_dp_route *route)
+{
+	struct prefix_entry *entry = prefix_make(rib, &route->prefix);
+	struct candidate *candidate = calloc(1, sizeof(*candidate));
+
+	if (entry == NULL || candidate == NULL) {
+		free(candidate);
+		if (entry != NULL)
+			prefix_update(rib, entry);
+		return -ENOMEM;
+	}
+	candidate->route.route = *route;
+	candidate->fixed = true;
+	candidate->next = entry->candidates;
+	entry->candidates = candidate;
+	prefix_update(rib, entry);
+	return entry->published ? 0 : -ENOSPC;
 }
 
 void td_rib_route_delete(struct td_rib *rib, const struct td_rib_route *route)
@@ -226,7 +247,7 @@ static void prefix_sweep(struct td_rib *rib, struct prefix_entry *entry)
 	struct candidate **link = &entry->candidates;
 
 	while (*link != NULL) {
-		if ((*link)->generation != rib->generation)
+		if (!(*link)->fixed && (*link)->generation != rib->generation)
 			candidate_unlink(link);
 		else
 			link = &(*link)->next;

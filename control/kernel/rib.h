@@ -22,6 +22,9 @@ void td_rib_destroy(struct td_rib *rib);
 
 // A route that is there already stays where it is. Returns 0 or -ENOMEM.
 int td_rib_route_add(struct td_rib *rib, const struct td_rib_route *route, enum td_rib_place place);
+// Adds a route that the kernel does not have: it is used before all others of its prefix, and stays. Returns
+// 0, -ENOMEM or -ENOSPC.
+int td_rib_route_fix(struct td_rib *rib, const struct td_dp_route *route);
 // Removes a route, and lets the next best take its place.
 void td_rib_route_delete(struct td_rib *rib, const struct td_rib_route *route);
 // Removes all routes of the same prefix, table and metric.

@@ -29,6 +29,7 @@ struct tap {
 	int ifindex;
 	unsigned port;
 	char name[IFNAMSIZ];
+	bool paused; // until the next tick
 	bool refused; // the kernel did not take a punted frame, and it was logged
 };
 
@@ -44,13 +45,19 @@ static void tap_event(void *context, uint32_t events)
 	uint8_t frame[FRAME_MAX];
 	ssize_t length;
 	unsigned i;
+	int ret;
 
 	for (i = 0; i < READ_BURST; i++) {
 		length = read(tap->fd, frame, sizeof(frame));
 		if (length <= 0)
 			break;
 		// A frame that the workers cannot take is counted there.
-		(void)td_dp_inject(tap->port, frame, (size_t)length);
+		ret = td_dp_inject(tap->port, frame, (size_t)length);
+		if (ret != -ENOBUFS && ret != -ENOMEM)
+			continue;
+		// The others wait in the kernel's queue until the workers had time.
+		tap->paused = td_loop_fd_modify(tap->loop, tap->fd, 0) == 0;
+		return;
 	}
 	// A TAP that was deleted from outside reports errors for ever and cannot come back while we run.
 	if (i == 0 && length < 0 && errno == EBADFD && (events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -195,6 +202,18 @@ void td_taps_destroy(struct td_taps *taps)
 		close(taps->taps[i].fd);
 	}
 	free(taps);
+}
+
+void td_taps_resume(struct td_taps *taps)
+{
+	unsigned i;
+
+	for (i = 0; i < taps->count; i++) {
+		if (!taps->taps[i].paused)
+			continue;
+		taps->taps[i].paused = false;
+		(void)td_loop_fd_modify(taps->loop, taps->taps[i].fd, EPOLLIN);
+	}
 }
 
 bool td_taps_punt(void *context, unsigned port, const uint8_t *frame, size_t length)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One connection: lines in, bounded output. Only the callback of its descriptor frees a client, so that a
 // method or an event in the middle of something never loses one under its feet.
+#include "common/clock.h"
 #include "common/secret.h"
 #include "control/rpc/internal.h"
 
@@ -13,9 +14,13 @@
 #include <unistd.h>
 
 #define BUFFER_MIN 4096u
-#define READS_PER_TURN 8 // then the other clients get their turn
+// Then the others get their turn.
+#define READS_PER_TURN 8
+#define LINES_PER_TURN 64
+#define TURN_NS (2 * TD_NS_PER_MS)
 #define IN_MAX (TD_RPC_LINE_MAX + 1u)
 #define FLUSH_EARLY 65536u // output that is worth a write before the next request of the same read
+#define OUT_MUCH (1u << 20) // output that must be read before the next request is handled
 
 // ---- output -----------------------------------------------------------------------------------
 
@@ -46,12 +51,15 @@ static int out_reserve(struct td_rpc_client *client, size_t more)
 
 static void watch_update(struct td_rpc_client *client)
 {
+	size_t waiting = td_rpc_client_waiting(client);
 	uint32_t events = 0;
 
-	if (!client->eof && !client->closing)
+	// A client that does not read is not read from.
+	if (!client->eof && !client->closing && !client->lines_wait && waiting <= OUT_MUCH)
 		events |= EPOLLIN;
-	// A dead client is closed by its callback, which EPOLLOUT or EPOLLHUP brings about.
-	if (td_rpc_client_waiting(client) || client->dead || client->closing)
+	// A dead client is closed by its callback, which EPOLLOUT or EPOLLHUP brings about. Lines that wait
+	// get their turn by it, too.
+	if (waiting || client->dead || client->closing || client->lines_wait)
 		events |= EPOLLOUT;
 	if (events == client->watched)
 		return;
@@ -111,6 +119,16 @@ static void lost_tell(struct td_rpc_client *client)
 	client->events_lost = 0;
 }
 
+void td_rpc_client_lost(struct td_rpc_client *client, uint64_t count)
+{
+	if (client->dead || client->closing)
+		return;
+	client->events_lost += count;
+	if (td_rpc_client_waiting(client) < TD_RPC_EVENTS_MAX / 2)
+		lost_tell(client);
+	watch_update(client);
+}
+
 void td_rpc_client_event(struct td_rpc_client *client, const char *text, size_t length)
 {
 	if (client->dead || client->closing)
@@ -160,35 +178,51 @@ static int in_reserve(struct td_rpc_client *client)
 	return 0;
 }
 
+// What a client may use up before others get their turn.
+struct turn {
+	unsigned lines;
+	uint64_t end_ns;
+};
+
+static bool turn_goes_on(struct td_rpc_client *client, struct turn *turn)
+{
+	if (td_rpc_client_waiting(client) > FLUSH_EARLY)
+		out_flush(client);
+	if (client->dead || td_rpc_client_waiting(client) > OUT_MUCH || turn->lines == 0 ||
+	    td_clock_now_ns() >= turn->end_ns)
+		return false;
+	turn->lines--;
+	return true;
+}
+
 static void line_handle(struct td_rpc_client *client, char *line, size_t length)
 {
 	if (length && line[length - 1] == '\r')
 		length--;
-	if (td_rpc_client_waiting(client) > FLUSH_EARLY)
-		out_flush(client);
-	if (td_rpc_client_waiting(client) > TD_RPC_PENDING_MAX) {
-		td_log_warning("control socket: a client that does not read its responses was cut off");
-		client->dead = true;
-	} else if (length) {
+	if (length)
 		td_rpc_json_request(client, line, length);
-	}
 }
 
-static void lines_handle(struct td_rpc_client *client)
+static void lines_handle(struct td_rpc_client *client, struct turn *turn)
 {
 	size_t start = 0;
 	char *end;
 
+	client->lines_wait = false;
 	while (!client->dead && (end = memchr(client->in + client->in_scanned, '\n',
 	                             client->in_length - client->in_scanned))) {
 		size_t length = (size_t)(end - client->in) - start;
 
+		client->lines_wait = !turn_goes_on(client, turn);
+		if (client->lines_wait)
+			break;
 		line_handle(client, client->in + start, length);
 		td_wipe(client->in + start, length);
 		start += length + 1;
 		client->in_scanned = start;
 	}
-	client->in_scanned = client->in_length;
+	if (!client->lines_wait)
+		client->in_scanned = client->in_length;
 	if (start == client->in_length || client->dead) {
 		in_release(client);
 	} else if (start) {
@@ -196,18 +230,20 @@ static void lines_handle(struct td_rpc_client *client)
 
 		memmove(client->in, client->in + start, left);
 		td_wipe(client->in + left, start);
-		client->in_length = client->in_scanned = left;
+		client->in_length = left;
+		client->in_scanned -= start;
 	}
-	if (client->in_length == IN_MAX) {
+	if (client->in_length == IN_MAX && !client->lines_wait) {
 		td_rpc_json_error(client, NULL, -32600, "the line is longer than 4 MiB");
 		client->closing = true;
 		in_release(client);
 	}
 }
 
-static void in_read(struct td_rpc_client *client)
+static void in_read(struct td_rpc_client *client, struct turn *turn)
 {
-	for (unsigned turn = 0; turn < READS_PER_TURN && !client->closing && !client->dead; turn++) {
+	for (unsigned reads = 0;
+	     reads < READS_PER_TURN && !client->closing && !client->dead && !client->lines_wait; reads++) {
 		if (in_reserve(client)) {
 			client->dead = true;
 			return;
@@ -218,7 +254,7 @@ static void in_read(struct td_rpc_client *client)
 			continue;
 		if (got > 0) {
 			client->in_length += (size_t)got;
-			lines_handle(client);
+			lines_handle(client, turn);
 			continue;
 		}
 		if (got == 0)
@@ -228,24 +264,38 @@ static void in_read(struct td_rpc_client *client)
 		break;
 	}
 	// A half-written request of a client that went away is forgotten, not guessed.
-	if (client->eof || client->in_length == 0)
+	if ((client->eof && !client->lines_wait) || client->in_length == 0)
 		in_release(client);
+}
+
+static void in_handle(struct td_rpc_client *client, uint32_t events)
+{
+	struct turn turn = {.lines = LINES_PER_TURN, .end_ns = td_clock_now_ns() + TURN_NS};
+
+	if (client->lines_wait) {
+		lines_handle(client, &turn);
+		if (client->eof && !client->lines_wait)
+			in_release(client);
+		return;
+	}
+	if (!client->eof && !client->closing && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		in_read(client, &turn);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		client->dead = true; // nobody is there to read the rest
 }
 
 static void client_ready(void *context, uint32_t events)
 {
 	struct td_rpc_client *client = context;
 
-	if (!client->eof && !client->closing && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		in_read(client);
-	else if (events & (EPOLLHUP | EPOLLERR))
-		client->dead = true; // nobody is there to read the rest
+	out_flush(client);
+	in_handle(client, events);
 	out_flush(client);
 	if (client->events_lost && td_rpc_client_waiting(client) < TD_RPC_EVENTS_MAX / 2) {
 		lost_tell(client);
 		out_flush(client);
 	}
-	bool done = client->closing || (client->eof && !client->subscribed);
+	bool done = client->closing || (client->eof && !client->subscribed && !client->lines_wait);
 	if (!client->dead && !(done && !td_rpc_client_waiting(client)))
 		watch_update(client);
 	else
@@ -286,4 +336,5 @@ void td_rpc_client_free(struct td_rpc_client *client)
 	in_release(client);
 	free(client->out);
 	free(client);
+	td_rpc_accept_resume(rpc);
 }

@@ -102,3 +102,12 @@ void td_rpc_event(void *context, const char *kind, const struct td_sa *sa, const
 		client->events_lost += client->subscribed;
 	free(text);
 }
+
+void td_rpc_events_lost(struct td_rpc *rpc, uint64_t count)
+{
+	struct td_rpc_client *client;
+
+	TAILQ_FOREACH (client, &rpc->clients, link)
+		if (client->subscribed)
+			td_rpc_client_lost(client, count);
+}

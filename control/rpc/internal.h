@@ -20,6 +20,7 @@ struct td_rpc_client {
 	bool eof; // the peer sends no more
 	bool closing; // close when the output is written
 	bool dead; // close without writing
+	bool lines_wait; // whole lines of the input wait for the next turn
 	uint64_t events_lost;
 	char *in; // NULL while no partial line waits; may hold keys
 	size_t in_length, in_scanned, in_capacity;
@@ -36,6 +37,9 @@ struct td_rpc {
 	bool has_group;
 	gid_t group;
 	struct td_timer accept_timer;
+	bool accept_paused;
+	uint64_t refused_ns; // when a refusal was last logged
+	unsigned refused; // not logged since
 	unsigned client_count;
 	TAILQ_HEAD(, td_rpc_client) clients;
 };
@@ -62,8 +66,14 @@ struct td_rpc_method {
 	int (*handle)(struct td_rpc_call *call);
 };
 
+// server.c
+// Accepts again, if it was paused for want of descriptors or memory.
+void td_rpc_accept_resume(struct td_rpc *rpc);
+
 // methods.c
 const struct td_rpc_method *td_rpc_method_find(const char *name);
+// The tunnel that an object names; NULL if it names none. Returns 0 or -ENOENT with call->error.
+int td_rpc_tunnel_read(struct td_rpc_call *call, const json_t *item, struct td_tunnel **tunnel);
 
 // lists.c
 int td_rpc_sa_list(struct td_rpc_call *call);
@@ -84,7 +94,7 @@ void td_rpc_json_error(struct td_rpc_client *client, json_t *id, int code, const
 void td_rpc_list_begin(struct td_rpc_call *call, const char *name);
 void td_rpc_list_item(struct td_rpc_call *call, json_t *item); // takes the item; NULL: out of memory
 int td_rpc_list_end(struct td_rpc_call *call);
-// A string of text that may have been cut within a UTF-8 sequence.
+// A string of text; bytes that are not UTF-8, as of a sequence that was cut, become "?". NULL: out of memory.
 json_t *td_rpc_json_text(const char *text);
 json_t *td_rpc_json_ip(const struct td_ip *ip);
 
@@ -95,6 +105,8 @@ void td_rpc_client_free(struct td_rpc_client *client);
 // Queues output; without memory the client is marked dead.
 void td_rpc_client_append(struct td_rpc_client *client, const char *data, size_t length);
 size_t td_rpc_client_waiting(const struct td_rpc_client *client);
+// Counts events as lost and tells the client when its output has room.
+void td_rpc_client_lost(struct td_rpc_client *client, uint64_t count);
 // Drops what was queued after the first length waiting bytes. Nothing may have been written since.
 void td_rpc_client_cut(struct td_rpc_client *client, size_t length);
 // Queues an event, or counts it as lost.

@@ -26,13 +26,55 @@ void td_rpc_json_init(void)
 	json_set_alloc_funcs(malloc, wiping_free);
 }
 
+// Bytes of the UTF-8 sequence (RFC 3629) at the start of text, or 0 if there is none.
+static size_t utf8_length(const unsigned char *text)
+{
+	static const struct {
+		unsigned char low, high; // of the first byte
+		unsigned char second_low, second_high;
+		size_t length;
+	} rows[] = {
+	    {0x01, 0x7f, 0, 0, 1},
+	    {0xc2, 0xdf, 0x80, 0xbf, 2},
+	    {0xe0, 0xe0, 0xa0, 0xbf, 3},
+	    {0xe1, 0xec, 0x80, 0xbf, 3},
+	    {0xed, 0xed, 0x80, 0x9f, 3}, // no surrogates
+	    {0xee, 0xef, 0x80, 0xbf, 3},
+	    {0xf0, 0xf0, 0x90, 0xbf, 4},
+	    {0xf1, 0xf3, 0x80, 0xbf, 4},
+	    {0xf4, 0xf4, 0x80, 0x8f, 4},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (text[0] < rows[i].low || text[0] > rows[i].high)
+			continue;
+		if (rows[i].length > 1 && (text[1] < rows[i].second_low || text[1] > rows[i].second_high))
+			return 0;
+		// The terminator ends a sequence that was cut.
+		for (size_t j = 2; j < rows[i].length; j++)
+			if ((text[j] & 0xc0) != 0x80)
+				return 0;
+		return rows[i].length;
+	}
+	return 0;
+}
+
 json_t *td_rpc_json_text(const char *text)
 {
-	size_t length = strlen(text);
-	json_t *value = json_stringn(text, length);
+	char *clean = strdup(text);
+	json_t *value = NULL;
 
-	for (unsigned cut = 1; !value && cut < 4 && cut <= length; cut++)
-		value = json_stringn(text, length - cut);
+	if (!clean)
+		return NULL;
+	for (char *at = clean; *at;) {
+		size_t length = utf8_length((const unsigned char *)at);
+
+		if (!length)
+			*at = '?';
+		at += length ? length : 1;
+	}
+	value = json_string(clean);
+	free(clean);
 	return value;
 }
 
@@ -79,8 +121,9 @@ static void error_write(struct td_rpc_client *client, const json_t *id, json_t *
 		text_write(client, "}\n");
 	} else {
 		td_rpc_client_cut(client, before);
-		text_write(client, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":4,\"message\":\"out "
-		                   "of memory\"}}\n");
+		text_write(client, "{\"jsonrpc\":\"2.0\",\"id\":");
+		id_write(client, id);
+		text_write(client, ",\"error\":{\"code\":4,\"message\":\"out of memory\"}}\n");
 	}
 	json_decref(body);
 }
@@ -242,9 +285,10 @@ static void request_handle(struct td_rpc_client *client, json_t *request)
 	const char *name = json_string_value(json_object_get(request, "method"));
 	const struct td_rpc_method *method = td_rpc_method_find(name);
 	if (!method) {
-		char message[128];
+		char message[128] = "there is no such method";
 
-		snprintf(message, sizeof(message), "there is no method \"%.64s\"", name);
+		if (td_rpc_is_name(name))
+			snprintf(message, sizeof(message), "there is no method \"%s\"", name);
 		if (id)
 			td_rpc_json_error(client, id, CODE_METHOD, message);
 		return;

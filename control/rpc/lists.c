@@ -75,13 +75,12 @@ static void sa_visit(void *context, const struct td_sa *sa)
 
 int td_rpc_sa_list(struct td_rpc_call *call)
 {
-	const char *name = td_rpc_params_string(call->params, "tunnel");
 	const struct td_sad *sad = call->rpc->context->sad;
-	const struct td_tunnel *tunnel = name ? td_sad_tunnel_find(sad, name) : NULL;
+	struct td_tunnel *tunnel;
+	int rc = td_rpc_tunnel_read(call, call->params, &tunnel);
 
-	if (name && !tunnel)
-		return td_error_set(
-		    &call->error, -ENOENT, NULL, "tunnel", "\"%.40s\" is not in the configuration", name);
+	if (rc)
+		return rc;
 	td_rpc_list_begin(call, "sas");
 	if (tunnel)
 		td_sad_tunnel_foreach(tunnel, sa_visit, call);

@@ -97,15 +97,18 @@ static int direction_read(struct td_rpc_call *call, const json_t *item, const ch
 	return 0;
 }
 
-static int tunnel_read(struct td_rpc_call *call, const json_t *item, struct td_tunnel **tunnel)
+int td_rpc_tunnel_read(struct td_rpc_call *call, const json_t *item, struct td_tunnel **tunnel)
 {
 	const char *name = td_rpc_params_string(item, "tunnel");
 
 	*tunnel = name ? td_sad_tunnel_find(call->rpc->context->sad, name) : NULL;
-	if (name && !*tunnel)
+	if (!name || *tunnel)
+		return 0;
+	if (!td_rpc_is_name(name))
 		return td_error_set(&call->error, -ENOENT, NULL, "tunnel",
-		    "\"%.40s\" is not in the configuration (tunnel.list shows what is)", name);
-	return 0;
+		    "is no name that a tunnel can have (tunnel.list shows them)");
+	return td_error_set(&call->error, -ENOENT, NULL, "tunnel",
+	    "\"%s\" is not in the configuration (tunnel.list shows what is)", name);
 }
 
 static int suite_read(struct td_rpc_call *call, const json_t *item, unsigned *suite)
@@ -159,7 +162,7 @@ static int request_read(
 	int rc = direction_read(call, item, NULL, &request->outbound);
 
 	if (rc == 0)
-		rc = tunnel_read(call, item, &request->tunnel);
+		rc = td_rpc_tunnel_read(call, item, &request->tunnel);
 	if (rc == 0)
 		rc = suite_read(call, item, &request->suite);
 	if (rc == 0)
@@ -184,7 +187,7 @@ static int name_read(
 	int rc = direction_read(call, item, otherwise, &name->outbound);
 
 	name->spi = (uint32_t)td_rpc_params_integer(item, "spi", 0);
-	return rc ? rc : tunnel_read(call, item, &name->tunnel);
+	return rc ? rc : td_rpc_tunnel_read(call, item, &name->tunnel);
 }
 
 // ---- methods ----------------------------------------------------------------------------------

@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/rpc/params.h"
 
+#include "common/limits.h"
+
 #include <errno.h>
 #include <string.h>
+
+_Static_assert(TD_NAME_MAX <= 32, "a 128-bit key has 32 hexadecimal digits and is no name");
+
+bool td_rpc_is_name(const char *text)
+{
+	size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+
+	return length > 0 && length < TD_NAME_MAX && text[length] == '\0';
+}
 
 static const struct td_rpc_field *field_find(const struct td_rpc_field *table, const char *name)
 {
@@ -93,7 +104,9 @@ int td_rpc_params_check(const json_t *object, const struct td_rpc_field *own, co
 		if (!field)
 			field = field_find(more, name);
 		if (!field)
-			return td_error_set(error, -EINVAL, NULL, name, "is not known here");
+			return td_rpc_is_name(name)
+			           ? td_error_set(error, -EINVAL, NULL, name, "is not known here")
+			           : td_error_set(error, -EINVAL, NULL, "", "has a member that is no name");
 		if (value_check(value, field, error))
 			return -EINVAL;
 	}

@@ -25,6 +25,11 @@ struct td_rpc_field {
 int td_rpc_params_check(const json_t *object, const struct td_rpc_field *own, const struct td_rpc_field *more,
     struct td_error *error);
 
+// True for what may be the name of a method, a parameter or a tunnel. Other words of a client are never
+// repeated to it: one of them may be a key in the wrong place, and the shortest key has more digits than a
+// name may have.
+bool td_rpc_is_name(const char *text);
+
 // NULL when it is not there.
 const char *td_rpc_params_string(const json_t *object, const char *name);
 uint64_t td_rpc_params_integer(const json_t *object, const char *name, uint64_t otherwise);

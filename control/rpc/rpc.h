@@ -21,6 +21,8 @@ struct td_rpc_context {
 // *error.
 struct td_rpc *td_rpc_create(const struct td_rpc_context *context, struct td_error *error);
 void td_rpc_destroy(struct td_rpc *rpc);
+// Tells the subscribers that so many events were lost before they reached the control thread.
+void td_rpc_events_lost(struct td_rpc *rpc, uint64_t count);
 // Sends an event to the subscribers; a td_sad_event_fn.
 void td_rpc_event(void *rpc, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
     const struct td_event *event);

@@ -20,6 +20,7 @@
 
 #define BACKLOG TD_RPC_CLIENTS_MAX // many clients at once wait their turn and are not refused
 #define ACCEPTS_PER_TURN 64
+#define REFUSED_LOG_NS (10 * TD_NS_PER_S) // refusals within this time make one line
 
 // ---- authorisation ----------------------------------------------------------------------------
 
@@ -39,7 +40,23 @@ static bool in_peer_groups(int fd, gid_t group)
 	return found;
 }
 
-static bool peer_allowed(const struct td_rpc *rpc, int fd)
+// Anybody can dial, if only to fill the log.
+static void refusal_log(struct td_rpc *rpc, const struct ucred *peer)
+{
+	uint64_t now_ns = td_clock_now_ns();
+
+	rpc->refused++;
+	if (rpc->refused_ns != 0 && now_ns - rpc->refused_ns < REFUSED_LOG_NS)
+		return;
+	td_log_warning(
+	    "control socket: refused user %u (process %d), who is not in the group; %u refused since "
+	    "the last such line",
+	    peer->uid, peer->pid, rpc->refused);
+	rpc->refused_ns = now_ns;
+	rpc->refused = 0;
+}
+
+static bool peer_allowed(struct td_rpc *rpc, int fd)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -50,27 +67,35 @@ static bool peer_allowed(const struct td_rpc *rpc, int fd)
 		return true;
 	if (rpc->has_group && (peer.gid == rpc->group || in_peer_groups(fd, rpc->group)))
 		return true;
-	td_log_warning(
-	    "control socket: refused user %u (process %d), who is not in the group", peer.uid, peer.pid);
+	refusal_log(rpc, &peer);
 	return false;
 }
 
 // ---- accepting --------------------------------------------------------------------------------
 
-static void accept_resume(void *context)
+static void accept_timer_fired(void *context)
 {
-	struct td_rpc *rpc = context;
+	td_rpc_accept_resume(context);
+}
 
+void td_rpc_accept_resume(struct td_rpc *rpc)
+{
+	if (!rpc->accept_paused)
+		return;
+	rpc->accept_paused = false;
+	td_loop_timer_cancel(rpc->context->loop, &rpc->accept_timer);
 	td_loop_fd_modify(rpc->context->loop, rpc->listen_fd, EPOLLIN);
 }
 
-// Out of descriptors or memory: the connection stays in the backlog, and looking again at once would spin.
+// Out of descriptors or memory: the connection stays in the backlog, and looking again at once would spin. It
+// goes on after a while, and when a client leaves; only if neither can happen the socket stays armed.
 static void accept_pause(struct td_rpc *rpc)
 {
 	uint64_t when_ns = td_clock_now_ns() + TD_RPC_ACCEPT_RETRY_MS * TD_NS_PER_MS;
 
-	if (td_loop_timer_set(rpc->context->loop, &rpc->accept_timer, when_ns) == 0)
-		td_loop_fd_modify(rpc->context->loop, rpc->listen_fd, 0);
+	if (td_loop_timer_set(rpc->context->loop, &rpc->accept_timer, when_ns) && !rpc->client_count)
+		return;
+	rpc->accept_paused = td_loop_fd_modify(rpc->context->loop, rpc->listen_fd, 0) == 0;
 }
 
 static void client_accept(struct td_rpc *rpc, int fd)
@@ -127,8 +152,13 @@ static int directory_create(const char *path, struct td_error *error)
 	if (!slash || slash == directory)
 		return 0;
 	*slash = '\0';
-	if (mkdir(directory, 0755) == 0 || errno == EEXIST)
+	if (mkdir(directory, 0755) == 0) {
+		// Whatever the umask: the group must get to the socket.
+		if (chmod(directory, 0755) == 0)
+			return 0;
+	} else if (errno == EEXIST) {
 		return 0;
+	}
 	return td_error_set(
 	    error, -errno, NULL, NULL, "the directory %.100s cannot be made: %s", directory, strerror(errno));
 }
@@ -223,7 +253,7 @@ struct td_rpc *td_rpc_create(const struct td_rpc_context *context, struct td_err
 	td_rpc_json_init();
 	rpc->context = context;
 	rpc->listen_fd = -1;
-	rpc->accept_timer.fn = accept_resume;
+	rpc->accept_timer.fn = accept_timer_fired;
 	rpc->accept_timer.context = rpc;
 	TAILQ_INIT(&rpc->clients);
 	if (socket_listen(rpc, error) == 0)

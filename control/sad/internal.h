@@ -18,6 +18,7 @@ struct td_sad_entry {
 	unsigned slot_count; // workers that send on it
 	struct td_sad_entry *replaced; // valid during a switch only
 	uint64_t batch; // the last change that named it
+	bool soft_told; // a soft limit of its counters
 };
 TAILQ_HEAD(td_sad_list, td_sad_entry);
 

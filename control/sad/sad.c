@@ -137,6 +137,10 @@ static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
 
 	if (sa->state == TD_SA_EXPIRED)
 		return;
+	// A drain that is under way ends when it was going to.
+	uint64_t end_ns = td_clock_now_ns() + sa->tunnel->config.drain_ms * TD_NS_PER_MS;
+	if (sa->state == TD_SA_DRAINING && sa->hard_timer.heap_index && sa->hard_timer.deadline_ns < end_ns)
+		end_ns = sa->hard_timer.deadline_ns;
 	sa->state = TD_SA_EXPIRED;
 	td_loop_timer_cancel(entry->sad->loop, &sa->soft_timer);
 	td_loop_timer_cancel(entry->sad->loop, &sa->hard_timer);
@@ -147,8 +151,7 @@ static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
 	td_sad_tell(entry->sad, "sa_hard_limit", entry, event);
 	if (sa->outbound)
 		return;
-	uint64_t drain_ns = sa->tunnel->config.drain_ms * TD_NS_PER_MS;
-	if (td_loop_timer_set(entry->sad->loop, &sa->hard_timer, td_clock_now_ns() + drain_ns))
+	if (td_loop_timer_set(entry->sad->loop, &sa->hard_timer, end_ns))
 		td_sad_entry_remove(entry);
 }
 
@@ -220,10 +223,46 @@ static struct td_sad_entry *event_entry(const struct td_sad *sad, const struct t
 		sa = td_sad_sa_find_in(sad, event->spi);
 	else if (event->tunnel < sad->tunnel_count)
 		sa = td_sad_sa_find_out(sad, &sad->tunnels[event->tunnel]->tunnel, event->spi);
-	// An event may be older than the SA that has the SPI now; another tunnel gives that away.
+	// An event may be older than the SA that has the SPI now; here another tunnel gives that away, the
+	// statistics do the rest.
 	if (sa && sa->tunnel->id != event->tunnel)
 		return NULL;
 	return sa ? td_sad_entry_of(sa) : NULL;
+}
+
+static struct td_sa_stats stats_read(const struct td_sa *sa)
+{
+	struct td_sa_stats stats;
+
+	if (sa->outbound)
+		td_dp_sa_out_stats(sa->out, &stats);
+	else
+		td_dp_sa_in_stats(sa->in, &stats);
+	return stats;
+}
+
+// The soft limit that the counters have reached, or TD_LIMIT_TIME: none. The sequence space of an outbound SA
+// counts as one (RFC 4303 3.3.3).
+static enum td_limit_kind soft_reached(const struct td_sa *sa, const struct td_sa_stats *stats)
+{
+	uint64_t sequence_soft = sa->esn ? UINT64_MAX - 1 : UINT32_MAX - TD_SEQ_SOFT_LEFT;
+
+	if (sa->limits.soft_packets && stats->packets >= sa->limits.soft_packets)
+		return TD_LIMIT_PACKETS;
+	if (sa->limits.soft_bytes && stats->bytes >= sa->limits.soft_bytes)
+		return TD_LIMIT_BYTES;
+	if (sa->outbound && stats->sequence >= sequence_soft)
+		return TD_LIMIT_SEQUENCE;
+	return TD_LIMIT_TIME;
+}
+
+static enum td_limit_kind hard_reached(const struct td_sa *sa, const struct td_sa_stats *stats)
+{
+	if (sa->limits.hard_packets && stats->packets >= sa->limits.hard_packets)
+		return TD_LIMIT_PACKETS;
+	if (sa->limits.hard_bytes && stats->bytes >= sa->limits.hard_bytes)
+		return TD_LIMIT_BYTES;
+	return TD_LIMIT_SEQUENCE;
 }
 
 static void first_use(struct td_sad_entry *entry, const struct td_event *event)
@@ -234,6 +273,74 @@ static void first_use(struct td_sad_entry *entry, const struct td_event *event)
 	if (entry->sa.state == TD_SA_PENDING)
 		entry->sa.state = TD_SA_ACTIVE;
 	td_sad_tell(entry->sad, "sa_first_use", entry, event);
+}
+
+static void counted_soft_limit(struct td_sad_entry *entry, const struct td_event *event)
+{
+	// The worker tells once; what was worked out before its event came has been told.
+	if (entry->soft_told)
+		return;
+	entry->soft_told = true;
+	soft_limit(entry, event);
+}
+
+// A worker counts first and tells then: what an event says can be seen in the statistics of its SA.
+static void sa_event(struct td_sad_entry *entry, const struct td_event *event)
+{
+	struct td_sa_stats stats = stats_read(&entry->sa);
+
+	switch (event->kind) {
+	case TD_EVENT_FIRST_USE:
+		if (stats.packets > 0)
+			first_use(entry, event);
+		return;
+	case TD_EVENT_AUTH_BURST:
+		if (stats.auth_failed > 0)
+			td_sad_tell(entry->sad, "sa_auth_failures", entry, event);
+		return;
+	case TD_EVENT_SOFT_LIMIT:
+		if (soft_reached(&entry->sa, &stats) != TD_LIMIT_TIME)
+			counted_soft_limit(entry, event);
+		return;
+	case TD_EVENT_HARD_LIMIT:
+		if (stats.stopped)
+			hard_limit(entry, event);
+		return;
+	case TD_EVENT_UNKNOWN_SPI:
+	case TD_EVENT_ACQUIRE:
+	case TD_EVENT_RESOLVE:
+		return; // not about an SA's life
+	}
+}
+
+static void entry_reconcile(struct td_sad_entry *entry)
+{
+	const struct td_sa_stats stats = stats_read(&entry->sa);
+	enum td_limit_kind soft = soft_reached(&entry->sa, &stats);
+	struct td_event event = time_event(entry, TD_EVENT_FIRST_USE);
+
+	if (stats.packets > 0)
+		first_use(entry, &event);
+	if (soft != TD_LIMIT_TIME) {
+		event.kind = TD_EVENT_SOFT_LIMIT;
+		event.limit = soft;
+		counted_soft_limit(entry, &event);
+	}
+	if (!stats.stopped)
+		return;
+	event.kind = TD_EVENT_HARD_LIMIT;
+	event.limit = hard_reached(&entry->sa, &stats);
+	hard_limit(entry, &event); // may remove the SA
+}
+
+void td_sad_events_lost(struct td_sad *sad)
+{
+	struct td_sad_entry *entry, *next;
+
+	for (entry = TAILQ_FIRST(&sad->all); entry; entry = next) {
+		next = TAILQ_NEXT(entry, all);
+		entry_reconcile(entry);
+	}
 }
 
 void td_sad_event(struct td_sad *sad, const struct td_event *event)
@@ -251,6 +358,7 @@ void td_sad_event(struct td_sad *sad, const struct td_event *event)
 		return;
 	case TD_EVENT_RESOLVE:
 		return; // for the kernel mirror
+		return; // no SA is made with UDP encapsulation yet
 	case TD_EVENT_FIRST_USE:
 	case TD_EVENT_AUTH_BURST:
 	case TD_EVENT_SOFT_LIMIT:
@@ -259,14 +367,6 @@ void td_sad_event(struct td_sad *sad, const struct td_event *event)
 	}
 	// The SA may have been removed while its event was on the way.
 	entry = event_entry(sad, event);
-	if (!entry)
-		return;
-	if (event->kind == TD_EVENT_FIRST_USE)
-		first_use(entry, event);
-	else if (event->kind == TD_EVENT_AUTH_BURST)
-		td_sad_tell(sad, "sa_auth_failures", entry, event);
-	else if (event->kind == TD_EVENT_SOFT_LIMIT)
-		soft_limit(entry, event);
-	else
-		hard_limit(entry, event);
+	if (entry)
+		sa_event(entry, event);
 }

@@ -106,7 +106,11 @@ int td_sad_drain(struct td_sad *sad, const struct td_sa_name *names, unsigned co
 // tunnel, or none. The keys of outbound SAs are remembered (by fingerprint) and not taken again for sending.
 int td_sad_remove(struct td_sad *sad, const struct td_sa_name *names, unsigned count, bool force,
     unsigned *failed, struct td_error *error);
-// An event of a worker (FIRST_USE, limits, AUTH_BURST, UNKNOWN_SPI, ACQUIRE).
+// An event of a worker (FIRST_USE, limits, AUTH_BURST, UNKNOWN_SPI, ACQUIRE). One that the statistics of the
+// SA do not bear out is about an earlier SA of the same name and is ignored.
 void td_sad_event(struct td_sad *sad, const struct td_event *event);
+// Events of the workers were lost: works out from the statistics of all SAs which first uses and limits they
+// told.
+void td_sad_events_lost(struct td_sad *sad);
 
 const char *td_sa_state_name(enum td_sa_state state);

@@ -32,6 +32,8 @@ void fake_dp_reset(void)
 {
 	memset(&fake_dp, 0, sizeof(fake_dp));
 	fake_dp.workers = 2;
+	fake_dp.in_stats = (struct td_sa_stats){.packets = 3, .bytes = 300, .replayed = 1};
+	fake_dp.out_stats = (struct td_sa_stats){.packets = 4, .bytes = 400, .sequence = 4};
 }
 
 unsigned td_dp_worker_count(void)
@@ -205,10 +207,12 @@ void td_dp_sa_out_stop(struct td_sa_out *sa)
 
 void td_dp_sa_in_stats(const struct td_sa_in *sa, struct td_sa_stats *stats)
 {
-	*stats = (struct td_sa_stats){.packets = 3, .bytes = 300, .replayed = 1, .stopped = sa->stopped};
+	*stats = fake_dp.in_stats;
+	stats->stopped |= sa->stopped;
 }
 
 void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats)
 {
-	*stats = (struct td_sa_stats){.packets = 4, .bytes = 400, .sequence = 4, .stopped = sa->stopped};
+	*stats = fake_dp.out_stats;
+	stats->stopped |= sa->stopped;
 }

@@ -13,8 +13,9 @@ struct fake_dp {
 	unsigned creates;
 	bool reserve_fails;
 	unsigned tunnels;
+	struct td_sa_stats in_stats, out_stats; // of every SA
 };
 extern struct fake_dp fake_dp;
 
-// Back to two workers and no failures.
+// Back to two workers, no failures, and SAs that some packets have used.
 void fake_dp_reset(void);

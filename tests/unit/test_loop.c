@@ -238,3 +238,54 @@ Test(loop, stop_before_run_ends_it_at_once_and_it_can_run_again)
 	run_for(10);
 	cr_assert_gt(ticks, 0u);
 }
+
+static void works_long(void *context, uint32_t events)
+{
+	uint64_t end_ns = td_clock_now_ns() + 2 * TD_NS_PER_MS;
+
+	(void)context, (void)events;
+	while (td_clock_now_ns() < end_ns)
+		;
+}
+
+Test(loop, the_tick_does_not_wait_for_all_descriptors)
+{
+	int fds[20][2];
+	unsigned i;
+
+	for (i = 0; i < 20; i++) {
+		cr_assert_eq(pipe2(fds[i], O_NONBLOCK | O_CLOEXEC), 0);
+		cr_assert_eq(write(fds[i][1], "x", 1), 1);
+		cr_assert_eq(td_loop_fd_add(loop, fds[i][0], EPOLLIN, works_long, NULL), 0);
+	}
+	td_loop_tick_set(loop, TD_NS_PER_MS, tick, NULL);
+	run_for(1);
+	// One round is over before the timer that ends the loop has its turn.
+	cr_assert_geq(ticks, 20u);
+}
+
+static unsigned fired_at_first_tick;
+
+static bool tick_among_timers(void *context)
+{
+	(void)context;
+	if (ticks++ == 0)
+		fired_at_first_tick = fired;
+	return false;
+}
+
+Test(loop, the_tick_does_not_wait_for_all_timers)
+{
+	uint64_t now_ns = td_clock_now_ns();
+	unsigned i;
+
+	for (i = 0; i < TIMERS; i++) {
+		timers[i].fn = timer_in_order;
+		timers[i].context = &timers[i];
+		cr_assert_eq(td_loop_timer_set(loop, &timers[i], now_ns), 0);
+	}
+	td_loop_tick_set(loop, TD_NS_PER_MS, tick_among_timers, NULL);
+	run_for(50);
+	cr_assert_eq(fired, TIMERS);
+	cr_assert_lt(fired_at_first_tick, TIMERS);
+}

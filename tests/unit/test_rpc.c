@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The control socket as a client sees it: the loop runs in a thread of its own, the test talks to it.
+#include "control/rpc/internal.h"
 #include "control/rpc/rpc.h"
 #include "tests/unit/fake_dp.h"
 
@@ -29,6 +30,7 @@ static char directory[] = "/tmp/test_rpc.XXXXXX";
 static pthread_t thread;
 static atomic_bool stopping;
 static atomic_uint unknown_spis; // events to raise
+static atomic_uint lost_events; // to report
 
 static bool tick(void *unused)
 {
@@ -41,6 +43,8 @@ static bool tick(void *unused)
 		td_sad_event(context.sad, &event);
 		unknown_spis--;
 	}
+	if (lost_events > 0)
+		td_rpc_events_lost(rpc, atomic_exchange(&lost_events, 0));
 	if (stopping)
 		td_loop_stop(context.loop);
 	return false;
@@ -179,6 +183,10 @@ Test(rpc, errors, .init = start, .fini = stop)
 	    {"{\"jsonrpc\":\"2.0\",\"id\":[],\"method\":\"version\"}", -32600, ""},
 	    {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"version\",\"parms\":{}}", -32600, ""},
 	    {CALL("no.such", "{}"), -32601, ""},
+	    {CALL(KEY, "{}"), -32601, ""},
+	    {CALL("version", "{\"" KEY "\":1}"), -32602, ""},
+	    {CALL("sa.list", "{\"tunnel\":\"" KEY "\"}"), 1, "tunnel"},
+	    {CALL("sa.add", SA(",\"key\":7,\"" KEY "\":\"\",\"spi\":4096")), -32602, "key"},
 	    {CALL("version", "[]"), -32602, ""},
 	    {CALL("version", "{\"a\":1}"), -32602, "a"},
 	    {CALL("sa.list", "{\"tunnel\":7}"), -32602, "tunnel"},
@@ -358,20 +366,117 @@ Test(rpc, a_slow_subscriber_loses_events_and_is_told, .init = start, .fini = sto
 	close(fd);
 }
 
-Test(rpc, a_client_that_never_reads_is_cut_off, .init = start, .fini = stop, .timeout = 60)
+Test(rpc, a_client_that_never_reads_is_not_read_from, .init = start, .fini = stop, .timeout = 60)
 {
 	static const char request[] = CALL("suite.list", "{}") "\n";
-	int fd = dial();
+	struct timeval patience = {.tv_usec = 500000};
+	int fd = dial(), other;
 	unsigned sent = 0;
 
-	// 200 bytes of response each: far beyond TD_RPC_PENDING_MAX.
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	// 200 bytes of response each.
 	while (sent < 2000000 && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0)
 		sent++;
 	cr_expect_lt(sent, 2000000);
+	cr_expect_eq(errno, EAGAIN, "it waits and is not cut off: %s", strerror(errno));
+	other = dial();
+	json_decref(ask(other, CALL("version", "{}")));
+	close(other);
 	close(fd);
-	fd = dial();
-	json_decref(ask(fd, CALL("version", "{}")));
+}
+
+#define PIPELINED 60000u
+
+static void *pipeline(void *socket)
+{
+	char line[96];
+
+	for (unsigned i = 0; i < PIPELINED; i++) {
+		int length = snprintf(
+		    line, sizeof(line), "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"policy.list\"}\n", i);
+
+		put(*(int *)socket, line, (size_t)length);
+	}
+	shutdown(*(int *)socket, SHUT_WR);
+	return NULL;
+}
+
+// Some 40 MB of responses to a client that writes faster than it reads: all of them come, in order.
+Test(rpc, a_client_that_reads_late_gets_every_answer, .init = start, .fini = stop, .timeout = 100)
+{
+	int fd = dial();
+	FILE *in = fdopen(dup(fd), "r");
+	pthread_t writer;
+	char *line = NULL;
+	size_t size = 0;
+	unsigned got = 0, id;
+
+	cr_assert_eq(pthread_create(&writer, NULL, pipeline, &fd), 0);
+	usleep(300000);
+	while (getline(&line, &size, in) > 0) {
+		cr_assert_eq(sscanf(line, "{\"jsonrpc\":\"2.0\",\"id\":%u,", &id), 1, "%s", line);
+		cr_assert_eq(id, got);
+		cr_assert_not_null(strstr(line, "\"result\""));
+		got++;
+	}
+	cr_expect_eq(got, PIPELINED);
+	pthread_join(writer, NULL);
+	free(line);
+	fclose(in);
 	close(fd);
+}
+
+Test(rpc, subscribers_are_told_of_events_that_workers_lost, .init = start, .fini = stop)
+{
+	int fd = dial();
+
+	json_decref(ask(fd, CALL("events.subscribe", "{}")));
+	lost_events = 7;
+	json_t *event = hear(fd);
+	json_t *params = json_object_get(event, "params");
+	cr_expect_str_eq(json_string_value(json_object_get(params, "event")), "lost");
+	cr_expect_eq(json_integer_value(json_object_get(params, "count")), 7);
+	json_decref(event);
+	close(fd);
+}
+
+Test(rpc, text_that_is_not_utf8_is_mended)
+{
+	static const struct {
+		const char *text, *mended;
+	} rows[] = {
+	    {"", ""},
+	    {"plain", "plain"},
+	    {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x94\x91", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x94\x91"},
+	    {"cut \xc3", "cut ?"},
+	    {"cut \xe2\x82", "cut ??"},
+	    {"cut \xf0\x9f\x94\" behind", "cut ???\" behind"},
+	    {"\x80 alone", "? alone"},
+	    {"overlong \xc0\xaf \xe0\x80\xaf", "overlong ?? ???"},
+	    {"surrogate \xed\xa0\x80", "surrogate ???"},
+	    {"too high \xf4\x90\x80\x80", "too high ????"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *text = td_rpc_json_text(rows[i].text);
+
+		cr_assert_not_null(text, "row %zu", i);
+		cr_expect_str_eq(json_string_value(text), rows[i].mended, "row %zu", i);
+		json_decref(text);
+	}
+}
+
+Test(rpc, the_umask_does_not_close_the_directory)
+{
+	char made[128];
+	struct stat status;
+
+	umask(0077);
+	start();
+	snprintf(made, sizeof(made), "%s/made", directory);
+	cr_expect_eq(stat(made, &status), 0);
+	cr_expect_eq(status.st_mode & 0777, 0755);
+	stop();
 }
 
 Test(rpc, many_idle_connections, .init = start, .fini = stop, .timeout = 60)

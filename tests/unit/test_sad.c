@@ -343,6 +343,100 @@ Test(sad, lifetimes, .init = start, .fini = stop)
 	cr_expect_eq(td_sad_switch(sad, &name, 1, &failed, &error), -EBUSY);
 }
 
+// What a worker said about an SA that is gone must not be taken for its successor of the same name.
+Test(sad, a_stale_event_is_ignored, .init = start, .fini = stop)
+{
+	static const struct {
+		enum td_event_kind kind;
+		bool outbound;
+		const char *told;
+	} rows[] = {
+	    {TD_EVENT_FIRST_USE, false, "sa_first_use"},
+	    {TD_EVENT_AUTH_BURST, false, "sa_auth_failures"},
+	    {TD_EVENT_SOFT_LIMIT, false, "sa_soft_limit"},
+	    {TD_EVENT_SOFT_LIMIT, true, "sa_soft_limit"},
+	    {TD_EVENT_HARD_LIMIT, false, "sa_hard_limit"},
+	    {TD_EVENT_HARD_LIMIT, true, "sa_hard_limit"},
+	};
+	struct td_sa_request in = request("t0", false, 0x1000, 0, false),
+	                     o = request("t0", true, 0x1000, 0, true);
+
+	in.limits.soft_bytes = o.limits.soft_packets = 100;
+	cr_assert_eq(add(in), 0);
+	cr_assert_eq(add(o), 0);
+	fake_dp.in_stats = (struct td_sa_stats){.bytes = 99};
+	fake_dp.out_stats = (struct td_sa_stats){.packets = 99, .sequence = 99};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct td_event event = {.kind = rows[i].kind,
+		    .limit = TD_LIMIT_BYTES,
+		    .spi = 0x1000,
+		    .outbound = rows[i].outbound};
+
+		td_sad_event(sad, &event);
+		cr_expect_eq(count_seen(rows[i].told), 0, "row %zu", i);
+	}
+	cr_expect_eq(td_sad_sa_find_in(sad, 0x1000)->state, TD_SA_PENDING);
+	cr_expect_eq(out("t0", 0x1000)->state, TD_SA_ACTIVE);
+	fake_dp.in_stats =
+	    (struct td_sa_stats){.packets = 1, .bytes = 100, .auth_failed = 8, .stopped = true};
+	fake_dp.out_stats = (struct td_sa_stats){.packets = 100, .sequence = 100, .stopped = true};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct td_event event = {.kind = rows[i].kind,
+		    .limit = TD_LIMIT_BYTES,
+		    .spi = 0x1000,
+		    .outbound = rows[i].outbound};
+		unsigned before = count_seen(rows[i].told);
+
+		td_sad_event(sad, &event);
+		cr_expect_eq(count_seen(rows[i].told), before + 1, "row %zu", i);
+	}
+}
+
+Test(sad, lost_events_are_worked_out, .init = start, .fini = stop)
+{
+	struct td_sa_request in = request("t0", false, 0x1000, 0, false),
+	                     o = request("t0", true, 0x1000, 0, true);
+
+	in.limits.soft_packets = o.limits.soft_bytes = 100;
+	cr_assert_eq(add(in), 0);
+	cr_assert_eq(add(o), 0);
+	fake_dp.in_stats = fake_dp.out_stats = (struct td_sa_stats){0};
+	seen_count = 0;
+	td_sad_events_lost(sad);
+	cr_expect_eq(seen_count, 0, "nothing happened, so nothing was lost");
+	fake_dp.in_stats.packets = fake_dp.out_stats.bytes = 100;
+	td_sad_events_lost(sad);
+	td_sad_events_lost(sad);
+	cr_expect_eq(count_seen("sa_first_use"), 1);
+	cr_expect_eq(count_seen("sa_soft_limit"), 2);
+	cr_expect_eq(td_sad_sa_find_in(sad, 0x1000)->state, TD_SA_ACTIVE);
+	// One that was only late says nothing new.
+	struct td_event late = {.kind = TD_EVENT_SOFT_LIMIT, .limit = TD_LIMIT_PACKETS, .spi = 0x1000};
+	td_sad_event(sad, &late);
+	cr_expect_eq(count_seen("sa_soft_limit"), 2);
+	fake_dp.in_stats.stopped = fake_dp.out_stats.stopped = true;
+	td_sad_events_lost(sad);
+	td_sad_events_lost(sad);
+	cr_expect_eq(count_seen("sa_hard_limit"), 2);
+	cr_expect_eq(out("t0", 0x1000)->state, TD_SA_EXPIRED);
+}
+
+Test(sad, a_hard_limit_does_not_prolong_a_drain, .init = start, .fini = stop)
+{
+	struct td_sa_name name = {NULL, false, 0x1000};
+	struct td_event event = {.kind = TD_EVENT_HARD_LIMIT, .limit = TD_LIMIT_BYTES, .spi = 0x1000};
+
+	cr_assert_eq(add(request("t0", false, 0x1000, 0, false)), 0);
+	cr_assert_eq(td_sad_drain(sad, &name, 1, 5, &failed, &error), 0);
+	uint64_t end_ns = td_sad_sa_find_in(sad, 0x1000)->hard_timer.deadline_ns;
+	fake_dp.in_stats.stopped = true;
+	td_sad_event(sad, &event);
+	cr_expect_eq(td_sad_sa_find_in(sad, 0x1000)->state, TD_SA_EXPIRED);
+	cr_expect_eq(td_sad_sa_find_in(sad, 0x1000)->hard_timer.deadline_ns, end_ns);
+	run_ms(20);
+	cr_expect_null(td_sad_sa_find_in(sad, 0x1000));
+}
+
 Test(sad, holds_200000_sas, .timeout = 60)
 {
 	start();

@@ -62,9 +62,10 @@ class Daemon:
         return self._rpc
 
     def command(self):
-        # "ip netns exec" replaces itself by the program, so the pid is the daemon's.
+        # Both replace themselves by the program, so the pid is the daemon's. It dies with the test program,
+        # however that ends.
         prefix = ["ip", "netns", "exec", self.namespace] if self.namespace else []
-        return [*prefix, self.program, "-c", self.config_path]
+        return ["setpriv", "--pdeathsig", "KILL", *prefix, self.program, "-c", self.config_path]
 
     def start(self):
         """Starts the process without waiting for it."""

@@ -165,7 +165,7 @@ class Gateway:
             self.peers = self._made(Namespace("peers"), "delete")
             self._make_link("in0", "in1", HOST_MAC)
             self._make_link("out0", "out1", PEER_MAC)
-            self._hide_links_from_kernel()
+            self.namespace.hide_from_kernel("in0", "out0")
             self.inside = self._made(Wire(self.peers, "in1", HOST_MAC), "close")
             self.outside = self._made(Wire(self.peers, "out1", PEER_MAC), "close")
             self.inside.gateway_mac = self._mac_of("in0")
@@ -183,15 +183,6 @@ class Gateway:
         self.namespace.ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", self.peers.name)
         self.namespace.ip("link", "set", near, "addrgenmode", "none", "up")
         self.peers.ip("link", "set", far, "address", far_mac, "addrgenmode", "none", "up")
-
-    def _hide_links_from_kernel(self):
-        # The packet socket of net_af_packet has its copy before this hook; without the hook the kernel would
-        # answer on the link itself, besides the gateway.
-        rules = "table netdev tandem {\n" + "".join(
-            f"chain {link} {{ type filter hook ingress device {link} priority 0; policy drop; }}\n"
-            for link in ("in0", "out0")
-        )
-        self.namespace.run("nft", rules + "}")
 
     def _mac_of(self, link):
         text = self.namespace.run("cat", f"/sys/class/net/{link}/address").stdout.strip()

@@ -8,19 +8,13 @@ A tandemd runs in each gateway. Its addresses live on the TAPs ("inside", "outsi
 ingress hook hides their frames from the kernel, which would otherwise answer beside the gateway.
 """
 
-import atexit
 import contextlib
-import fcntl
-import functools
-import glob
 import os
 import time
 
 from daemon import Daemon
 from netns import Namespace, run
 
-RUN_DIRECTORY = "/run/tandem-lab"
-NAME_PREFIX = "tdw"  # of Namespace's names
 HOST_MTU = 1400  # leaves room for the ESP headers within the gateways' 1500
 # Sanitizer builds forward more slowly than two cores of a small machine can be asked to.
 SLOW = os.environ.get("TANDEM_SLOW") == "1"
@@ -48,13 +42,6 @@ class LabNamespace(Namespace):
         return ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, *command]
 
 
-class LabDaemon(Daemon):
-    """Dies with the test program, however that ends."""
-
-    def command(self):
-        return ["setpriv", "--pdeathsig", "KILL", *super().command()]
-
-
 def offloads_off(namespace, interface):
     """Checksums on a veth are left to the receiver unless told otherwise; ESP would seal them unfinished."""
     features = ("rx", "tx", "sg", "tso", "gso", "gro")
@@ -67,51 +54,6 @@ def link(left, left_name, right, right_name):
     for namespace, name in ((left, left_name), (right, right_name)):
         offloads_off(namespace, name)
         namespace.run("ip", "link", "set", "dev", name, "addrgenmode", "none", "up")
-
-
-def hide_from_kernel(namespace, *interfaces):
-    """Drops every frame that arrives on the interfaces after packet sockets have got their copy."""
-    devices = ", ".join(f'"{name}"' for name in interfaces)
-    chain = f"type filter hook ingress devices = {{ {devices} }} priority 0; policy drop;"
-    namespace.run("nft", "add table netdev tandem")
-    namespace.run("nft", f"add chain netdev tandem ingress {{ {chain} }}")
-
-
-class _RunLock:
-    """Held while this process lives, so that another run can tell its namespaces from those of a killed one."""
-
-    def __init__(self):
-        os.makedirs(RUN_DIRECTORY, mode=0o700, exist_ok=True)
-        self._sweep()
-        self._path = f"{RUN_DIRECTORY}/{NAME_PREFIX}{os.getpid()}.lock"
-        while True:
-            # Inheritance is off: the processes of the lab must not keep the lock.
-            self._file = open(self._path, "wb")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            # Another run may have swept the file away before it was locked.
-            if os.path.exists(self._path):
-                break
-            self._file.close()
-        atexit.register(self._release)
-
-    def _release(self):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
-
-    @staticmethod
-    def _sweep():
-        for path in glob.glob(f"{RUN_DIRECTORY}/*.lock"):
-            with contextlib.suppress(OSError), open(path, "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                run_name = os.path.basename(path)[: -len(".lock")]
-                for namespace in glob.glob(f"/run/netns/{run_name}-*"):
-                    run("ip", "netns", "delete", os.path.basename(namespace), check=False)
-                os.unlink(path)
-
-
-@functools.cache
-def hold_run_lock():
-    return _RunLock()
 
 
 class Gateway:
@@ -175,7 +117,6 @@ class Lab:
             raise
 
     def _build(self):
-        hold_run_lock()
         self.host_a, self.host_b = self._namespace("host-a"), self._namespace("host-b")
         self.gw_a, self.gw_b = Gateway("a", self._namespace("gw-a")), Gateway("b", self._namespace("gw-b"))
         link(self.gw_a.namespace, "out0", self.gw_b.namespace, "out0")
@@ -185,7 +126,7 @@ class Lab:
             host.run("ip", "link", "set", "dev", "eth0", "mtu", str(HOST_MTU))
             host.run("ip", "address", "add", f"{host.address}/24", "dev", "eth0")
             host.run("ip", "route", "add", "default", "via", gateway.inside_address)
-            hide_from_kernel(gateway.namespace, "in0", "out0")
+            gateway.namespace.hide_from_kernel("in0", "out0")
 
     def _namespace(self, role):
         namespace = LabNamespace(role)
@@ -199,7 +140,7 @@ class Lab:
     def start_daemons(self, **config):
         for gateway in self.gateways:
             text = gateway.config(**config)
-            gateway.daemon = LabDaemon(gateway.namespace.name, text, f"gw-{gateway.side}", self.build_dir)
+            gateway.daemon = Daemon(gateway.namespace.name, text, f"gw-{gateway.side}", self.build_dir)
             # After a test that failed half way; stop_daemons() is what checks the exit.
             self._undo.callback(gateway.daemon.cleanup)
             gateway.daemon.start()

@@ -8,8 +8,8 @@ import unittest
 
 from esp import checksum, forwarded, ipv4, udp
 from gateway import (
-    ETH_IP, GATEWAY_INSIDE, GATEWAY_OUTSIDE, HOST, OWN_LINK, PEER, PEER_MAC, REMOTE_HOST, GatewayTestCase, ethertype_of,
-    gateway_config, ip_bytes, is_arp, is_esp, mac_bytes,
+    ETH_IP, GATEWAY_INSIDE, GATEWAY_OUTSIDE, HOST, HOST_MAC, OWN_LINK, PEER, PEER_MAC, REMOTE_HOST, GatewayTestCase,
+    ethertype_of, gateway_config, ip_bytes, is_arp, is_esp, mac_bytes,
 )
 
 OUTSIDE_HOST = "198.51.100.7"
@@ -65,6 +65,41 @@ class LocalTest(GatewayTestCase):
             self.assertEqual(receiver.recvfrom(100), (b"to the kernel", (PEER, 4000)))
             receiver.sendto(b"from the kernel", (PEER, 4000))
             self.outside.expect(lambda f: ethertype_of(f) == ETH_IP and f[42:] == b"from the kernel")
+
+
+    def test_group_packets_reach_the_kernel_whatever_routes_come_and_go(self):
+        group = "224.0.0.5"
+        with self.gateway.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+            receiver.bind((group, 5001))
+            receiver.settimeout(20)
+            membership = socket.inet_aton(group) + socket.inet_aton(GATEWAY_INSIDE)
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+            ip = self.gateway.namespace.ip
+            for number, change in enumerate(
+                (lambda: None, lambda: ip("route", "add", "blackhole", "224.0.0.0/24"), lambda: ip("route", "del", "224.0.0.0/24"))
+            ):
+                change()
+                # The mirror follows the kernel by messages: a route behind the change shows that it was seen.
+                self.follow_routes(number)
+                data = b"to the group %d" % number
+                self.inside.send(udp(HOST, group, 4000, 5001, data), dst=mac_bytes("01:00:5e:00:00:05"))
+                self.assertEqual(receiver.recvfrom(100), (data, (HOST, 4000)))
+
+    def follow_routes(self, number):
+        """Waits until the gateway forwards by a route that it did not have before."""
+        sa = self.gateway.add_in()
+        address = f"10.1.0.{200 + number}"
+        self.gateway.namespace.ip("route", "add", f"{address}/32", "via", HOST, "dev", "inside")
+        sent = set()
+        for _ in range(200):
+            inner = self.inner_in(dst=address)
+            sent.add(forwarded(inner))
+            self.outside.send(sa.seal(inner))
+            # The first ones may have waited for a neighbour on the link.
+            frame = self.inside.receive(0.1)
+            if frame is not None and frame[:6] == mac_bytes(HOST_MAC) and frame[14:] in sent:
+                return
+        self.fail("the gateway does not follow the kernel's routes")
 
 
 class NeighbourTest(GatewayTestCase):

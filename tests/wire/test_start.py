@@ -55,8 +55,8 @@ class StartTest(unittest.TestCase):
     def test_second_daemon_on_the_same_socket_is_refused(self):
         first = self.make()
         first.start().wait_ready()
-        text = first.config_text.replace(os.path.basename(first.directory) + '"', 'tandem-other"')
-        # TAPs of its own names, so that the socket is what the two have in common.
+        # TAPs and EAL files of its own names, so that the socket is what the two have in common.
+        text = gateway_config().replace("@SOCKET@", first.socket_path)
         text = text.replace('role = "inside";', 'role = "inside"; tap = "inside2";')
         text = text.replace('role = "outside";', 'role = "outside"; tap = "outside2";')
         second = self.make(text)
@@ -74,6 +74,36 @@ class StartTest(unittest.TestCase):
         second = self.make(first.config_text)
         second.start().wait_ready()
         self.assertEqual(second.stop(), 0, second.stderr())
+
+    def add_route(self, *words):
+        self.gateway.namespace.ip("route", "add", "blackhole", "198.51.100.0/24", *words)
+        self.addCleanup(self.gateway.namespace.ip, "route", "del", "198.51.100.0/24", check=False)
+
+    def test_a_route_of_somebody_else_is_not_taken_for_the_configured_one(self):
+        self.add_route()
+        errors = self.run_to_the_end(self.make(), 1)
+        self.assertIn("a route to 198.51.100.0/24 exists already (", errors)
+        # Nor is it changed.
+        self.assertIn("blackhole", self.gateway.namespace.ip("route", "show", "198.51.100.0/24").stdout)
+
+    def test_a_route_that_an_earlier_daemon_left_is_replaced(self):
+        self.add_route("proto", "200")
+        daemon = self.make()
+        daemon.start().wait_ready()
+        routes = self.gateway.namespace.ip("route", "show", "198.51.100.0/24").stdout
+        self.assertIn("via 192.0.2.2", routes)
+        self.assertNotIn("blackhole", routes)
+        self.assertEqual(daemon.stop(), 0, daemon.stderr())
+
+    def test_memory_is_locked(self):
+        daemon = self.make()
+        daemon.start().wait_ready()
+        with open(f"/proc/{daemon.pid}/status", encoding="ascii") as status:
+            locked = re.search(r"VmLck:\s+(\d+) kB", status.read()).group(1)
+        # A sanitizer build may not: the sanitizers turn mlockall into nothing.
+        if "cannot lock memory" not in daemon.stderr() and "asan" not in daemon.program:
+            self.assertGreater(int(locked), 0)
+        self.assertEqual(daemon.stop(), 0, daemon.stderr())
 
     def test_config_errors(self):
         good = gateway_config()
