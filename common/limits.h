@@ -43,8 +43,8 @@
 
 // ICMP errors per second and worker (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
 #define TD_ICMP_ERRORS_PER_S 1000
-// Fragments of one packet that is cut: 9000 bytes into 576.
-#define TD_FRAGMENTS_MAX 18
+// Fragments of one packet that is cut: 9000 bytes into what 576 leave behind ESP headers; at most TD_BURST.
+#define TD_FRAGMENTS_MAX 24
 
 // Replay windows in packets (RFC 4303 3.4.3 asks for 32 at least; RFC 6479 bitmap words are 64 bits).
 #define TD_REPLAY_WINDOW_MIN 64
@@ -77,7 +77,8 @@
 #define TD_RPC_ACCEPT_RETRY_MS 200 // pause after running out of descriptors
 
 // ESP and IP.
-#define TD_PMTU_AGE_MS 600000 // RFC 1191 6.3: a learned path MTU is forgotten after ten minutes
+#define TD_PMTU_AGE_MS 600000ull // RFC 1191 6.3: a learned path MTU is forgotten after ten minutes
+#define TD_NAT_KEEPALIVE_MS 20000ull // RFC 3948 4: default M
 #define TD_IPV6_MTU_MIN 1280 // RFC 8200 5
 #define TD_IPV4_TTL 64 // outer header (RFC 1700)
 #define TD_MTU_MIN 576 // RFC 791: every host takes 576 bytes

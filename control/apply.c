@@ -56,6 +56,8 @@ static int policy_convert(const struct td_policy_config *policy, unsigned index,
 	    .action = policy->action,
 	    .local = policy->local,
 	    .remote = policy->remote,
+	    .local_high = policy->local_high,
+	    .remote_high = policy->remote_high,
 	    .protocol = policy->protocol,
 	    .local_port_low = policy->local_port_low,
 	    .local_port_high = policy->local_port_high,
@@ -117,7 +119,7 @@ static int policies_fill(const struct td_config *config, const struct td_sad *sa
 	return 0;
 }
 
-int td_apply_policies(const struct td_config *config, const struct td_sad *sad, struct td_error *error)
+static int policies_publish(const struct td_config *config, const struct td_sad *sad, struct td_error *error)
 {
 	struct td_dp_policy *policies;
 	size_t count = config->policy_count;
@@ -136,4 +138,42 @@ int td_apply_policies(const struct td_config *config, const struct td_sad *sad, 
 		ret = td_dp_policy_set(policies, (unsigned)count, error);
 	free(policies);
 	return ret;
+}
+
+static int tunnel_routes(
+    const struct td_tunnel_config *config, const struct td_tunnel *tunnel, struct td_error *error)
+{
+	char text[TD_PREFIX_TEXT_MAX];
+	unsigned i;
+	int ret;
+
+	for (i = 0; i < config->route_count; i++) {
+		ret = td_dp_tunnel_route_set(&config->routes[i], tunnel->dp);
+		if (ret < 0)
+			return td_error_set(error, ret, config->name, "routes", "%s cannot be set: %s%s",
+			    td_prefix_format(&config->routes[i], text), strerror(-ret),
+			    ret == -ENOMEM ? "; raise memory.size_mb" : "");
+	}
+	return 0;
+}
+
+int td_apply_policies(const struct td_config *config, const struct td_sad *sad, struct td_error *error)
+{
+	unsigned i;
+	int ret = policies_publish(config, sad, error);
+
+	for (i = 0; i < config->tunnel_count && ret == 0; i++)
+		ret = tunnel_routes(
+		    &config->tunnels[i], td_sad_tunnel_find(sad, config->tunnels[i].name), error);
+	return ret;
+}
+
+int td_apply_policies_withdraw(const struct td_config *config, struct td_error *error)
+{
+	unsigned i, j;
+
+	for (i = 0; i < config->tunnel_count; i++)
+		for (j = 0; j < config->tunnels[i].route_count; j++)
+			td_dp_tunnel_route_delete(&config->tunnels[i].routes[j]);
+	return td_dp_policy_set(NULL, 0, error);
 }

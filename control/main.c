@@ -206,7 +206,7 @@ static enum exit_code control_run(struct daemon *daemon)
 	    (struct td_events){.sad = daemon->sad, .netlink = daemon->netlink, .rpc = daemon->rpc};
 	code = serve(daemon);
 	// The workers still run: no packet may meet a policy whose tunnel is gone.
-	if (td_dp_policy_set(NULL, 0, &error) < 0)
+	if (td_apply_policies_withdraw(daemon->config, &error) < 0)
 		start_failed("cannot take the policies back", &error);
 	td_sad_destroy(daemon->sad);
 destroy_rpc:

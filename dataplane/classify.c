@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Frames from a port: what they are and where they go on.
 
-#include "dataplane/ipv4_check.h"
+#include "dataplane/ip_packet.h"
+#include "dataplane/ipv6_ext.h"
 #include "dataplane/worker.h"
 
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <rte_udp.h>
+
+#define IKE_NATT_PORT 4500
+#define NAT_KEEPALIVE 0xff // RFC 3948 2.3
 
 struct classified {
 	struct rte_mbuf *esp[TD_BURST]; // for this gateway
@@ -14,108 +19,146 @@ struct classified {
 	unsigned esp_count, plain_in_count, transit_count;
 };
 
-static bool is_local(rte_be32_t address)
+// What of the headers decides where a packet goes.
+struct headers {
+	uint16_t offset; // of the upper header
+	uint16_t protocol_offset; // of the byte that names it
+	uint8_t protocol;
+	bool fragment;
+};
+
+static bool is_local(struct rte_mbuf *mbuf)
 {
-	const struct td_adjacency *adjacency = td_fib_lookup(rte_be_to_cpu_32(address));
+	const struct td_adjacency *adjacency = td_ip_route(mbuf);
 
 	return adjacency && adjacency->kind == TD_ADJ_LOCAL;
 }
 
-// Multicast or limited broadcast.
-static bool is_group(rte_be32_t address)
+static bool headers_read(struct rte_mbuf *mbuf, struct headers *headers)
 {
-	return rte_be_to_cpu_32(address) >> 29 == 7;
-}
+	if (td_ip_family(mbuf) == 4) {
+		const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
 
-// Takes off the Ethernet header and padding. False: dropped.
-static bool ipv4_enter(struct td_worker *worker, struct rte_mbuf *mbuf)
-{
-	bool broadcast =
-	    rte_is_multicast_ether_addr(&rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->dst_addr);
-	uint16_t total = 0;
-	bool verified = (mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-
-	rte_pktmbuf_adj(mbuf, RTE_ETHER_HDR_LEN);
-	enum td_drop reason = td_ipv4_check(td_packet_ipv4(mbuf), mbuf->data_len, !verified, &total);
-	if (reason != TD_DROP_COUNT) {
-		td_drop(worker, mbuf, reason);
-		return false;
+		*headers = (struct headers){
+		    .offset = rte_ipv4_hdr_len(ip),
+		    .protocol_offset = offsetof(struct rte_ipv4_hdr, next_proto_id),
+		    .protocol = ip->next_proto_id,
+		    .fragment = ip->fragment_offset & rte_cpu_to_be_16((uint16_t)~RTE_IPV4_HDR_DF_FLAG),
+		};
+		return true;
 	}
-	if (broadcast && !is_group(td_packet_ipv4(mbuf)->dst_addr)) {
-		td_drop(worker, mbuf, TD_DROP_RX_BROADCAST);
+	struct td_ipv6_upper upper;
+	if (!td_ipv6_upper(rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len, &upper))
 		return false;
-	}
-	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
+	*headers = (struct headers){
+	    .offset = (uint16_t)upper.offset,
+	    .protocol_offset = (uint16_t)upper.protocol_at,
+	    .protocol = upper.protocol,
+	    .fragment = !(upper.first && upper.last),
+	};
 	return true;
 }
 
-static void outside_ipv4(
-    struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
-{
-	const struct rte_ipv4_hdr *ip = td_packet_ipv4(mbuf);
+// ---- from outside -----------------------------------------------------------------------------
 
-	if (is_local(ip->dst_addr)) {
-		if (ip->next_proto_id == IPPROTO_ESP) {
-			if (ip->fragment_offset & rte_cpu_to_be_16((uint16_t)~RTE_IPV4_HDR_DF_FLAG))
-				td_drop(worker, mbuf, TD_DROP_IP_FRAGMENT);
-			else
-				out->esp[out->esp_count++] = mbuf;
-			return;
+static void esp_enter(struct rte_mbuf *mbuf, const struct headers *headers, bool udp, struct classified *out)
+{
+	struct td_packet *packet = td_packet(mbuf);
+
+	packet->esp_offset = (uint16_t)(headers->offset + (udp ? sizeof(struct rte_udp_hdr) : 0));
+	packet->protocol_offset = headers->protocol_offset;
+	packet->udp = udp;
+	out->esp[out->esp_count++] = mbuf;
+}
+
+// UDP to port 4500 (RFC 3948 2): ESP, a keepalive, or IKE behind the non-ESP marker. False: none of them.
+static bool udp_enter(
+    struct td_worker *worker, struct rte_mbuf *mbuf, const struct headers *headers, struct classified *out)
+{
+	uint32_t payload = headers->offset + (uint32_t)sizeof(struct rte_udp_hdr);
+	uint32_t marker;
+
+	if (headers->protocol != IPPROTO_UDP || mbuf->data_len < payload ||
+	    rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, headers->offset)->dst_port !=
+	        rte_cpu_to_be_16(IKE_NATT_PORT))
+		return false;
+	if (mbuf->data_len == payload + 1 &&
+	    *rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, payload) == NAT_KEEPALIVE) {
+		td_drop(worker, mbuf, TD_DROP_ESP_KEEPALIVE);
+		return true;
+	}
+	if (mbuf->data_len < payload + sizeof(marker)) {
+		td_drop(worker, mbuf, TD_DROP_ESP_SHORT);
+		return true;
+	}
+	memcpy(&marker, rte_pktmbuf_mtod_offset(mbuf, const void *, payload), sizeof(marker));
+	if (marker == 0)
+		return false;
+	esp_enter(mbuf, headers, true, out);
+	return true;
+}
+
+// A whole packet for the gateway: ESP and IKE are taken out. False: it was taken.
+static bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
+    const struct headers *headers, struct classified *out)
+{
+	if (headers->protocol == IPPROTO_ESP) {
+		esp_enter(mbuf, headers, false, out);
+		return false;
+	}
+	if (udp_enter(worker, mbuf, headers, out))
+		return false;
+	// Before policy, which may want everything from the outside protected: routers are not asked.
+	if (headers->protocol == IPPROTO_ICMP || headers->protocol == IPPROTO_ICMPV6)
+		td_pmtu_hint(worker, mbuf);
+	if (td_punt_classify(mbuf) == TD_PUNT_IKE) {
+		td_punt(worker, port, mbuf, TD_PUNT_IKE);
+		return false;
+	}
+	return true;
+}
+
+static void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
+    struct headers *headers, struct classified *out)
+{
+	if (is_local(mbuf)) {
+		// Reassembly comes before decryption (RFC 4303 3.4.1), and before policy, which wants ports.
+		if (headers->fragment) {
+			mbuf = td_reassembly_take(
+			    worker->reassembly[headers->protocol == IPPROTO_ESP], mbuf, worker->now_tsc);
+			if (!mbuf)
+				return;
+			if (!headers_read(mbuf, headers)) {
+				td_drop(worker, mbuf, TD_DROP_IP_HEADER);
+				return;
+			}
 		}
-		if (td_punt_classify(mbuf) == TD_PUNT_IKE) {
-			td_punt(worker, port, mbuf, TD_PUNT_IKE);
+		if (!local_enter(worker, port, mbuf, headers, out))
 			return;
-		}
 	}
 	out->plain_in[out->plain_in_count++] = mbuf;
 }
 
-static void inside_ipv4(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
+static bool is_icmp_or_udp(struct rte_mbuf *mbuf)
 {
-	if (is_local(td_packet_ipv4(mbuf)->dst_addr))
-		td_punt(worker, port, mbuf, td_punt_classify(mbuf));
-	else if (td_forward_ttl(worker, mbuf))
-		out->transit[out->transit_count++] = mbuf;
-}
+	uint8_t protocol = td_ip_protocol(mbuf);
 
-// Neighbour discovery and multicast of the link, and what the kernel itself has to answer. IPv6 is
-// not forwarded.
-static void ipv6(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf)
-{
-	const struct rte_ipv6_hdr *ip =
-	    rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
-
-	if (mbuf->data_len < RTE_ETHER_HDR_LEN + sizeof(*ip) + 1) {
-		td_drop(worker, mbuf, TD_DROP_RX_RUNT);
-		return;
-	}
-	uint8_t type = *(const uint8_t *)(ip + 1);
-	if (ip->proto == IPPROTO_ICMPV6 && type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT)
-		td_punt_frame(worker, port, mbuf, TD_PUNT_ARP);
-	else if (ip->proto == IPPROTO_ICMPV6)
-		td_punt_frame(worker, port, mbuf, TD_PUNT_ICMP); // the kernel drops what is not for it
-	else
-		td_drop(worker, mbuf, TD_DROP_IPV6_FORWARD);
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
 // Packets from outside that are not ours to decrypt: only what a bypass policy lets through, and
 // ICMP and UDP for the gateway's own addresses when no policy speaks against it.
 static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mbuf **mbufs, unsigned count)
 {
-	struct td_policy_key keys[TD_BURST];
 	const struct td_policy_rule *rules[TD_BURST];
 
-	for (unsigned i = 0; i < count; i++)
-		td_policy_key_fill(&keys[i], mbufs[i], false);
 	// Pairs with the release in policy.c.
-	td_policy_classify(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, keys, rules, count);
+	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, mbufs, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
-		bool local = is_local(td_packet_ipv4(mbuf)->dst_addr);
-		bool own = local && (keys[i].protocol == IPPROTO_ICMP || keys[i].protocol == IPPROTO_UDP) &&
-		           !rules[i];
+		bool local = is_local(mbuf);
 
-		if (!rules[i] && !own)
+		if (!rules[i] && !(local && is_icmp_or_udp(mbuf)))
 			td_drop(worker, mbuf, TD_DROP_POLICY_NONE);
 		else if (rules[i] && rules[i]->action == TD_POLICY_DISCARD)
 			td_drop(worker, mbuf, TD_DROP_POLICY_DISCARD);
@@ -126,6 +169,76 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 		else
 			td_inward(worker, &mbuf, 1);
 	}
+}
+
+// ---- from inside ------------------------------------------------------------------------------
+
+static void from_inside(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
+{
+	if (is_local(mbuf))
+		td_punt(worker, port, mbuf, td_punt_classify(mbuf));
+	else if (td_ip_is_link_scope(mbuf))
+		td_drop(worker, mbuf, TD_DROP_IP_SOURCE);
+	else if (td_forward_ttl(worker, mbuf))
+		out->transit[out->transit_count++] = mbuf;
+}
+
+// ---- frames -----------------------------------------------------------------------------------
+
+// Multicast, or limited broadcast.
+static bool is_group(struct rte_mbuf *mbuf)
+{
+	if (td_ip_family(mbuf) == 4)
+		return rte_be_to_cpu_32(td_ipv4(mbuf)->dst_addr) >> 29 == 7;
+	return td_ipv6(mbuf)->dst_addr[0] == 0xff;
+}
+
+// Takes off the Ethernet header and padding. False: dropped.
+static bool ip_enter(struct td_worker *worker, struct rte_mbuf *mbuf, uint8_t family)
+{
+	bool verified = (mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+	bool broadcast =
+	    rte_is_multicast_ether_addr(&rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->dst_addr);
+	uint16_t total = 0;
+
+	rte_pktmbuf_adj(mbuf, RTE_ETHER_HDR_LEN);
+	enum td_drop reason = TD_DROP_IP_VERSION;
+	if (mbuf->data_len == 0 || td_ip_family(mbuf) == family)
+		reason = td_ip_check(rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len, !verified, &total);
+	if (reason == TD_DROP_COUNT && broadcast && !is_group(mbuf))
+		reason = TD_DROP_RX_BROADCAST;
+	if (reason != TD_DROP_COUNT) {
+		td_drop(worker, mbuf, reason);
+		return false;
+	}
+	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
+	return true;
+}
+
+// Neighbour discovery (RFC 4861) goes to the kernel unasked, as ARP does.
+static bool is_nd(struct rte_mbuf *mbuf, const struct headers *headers)
+{
+	if (headers->protocol != IPPROTO_ICMPV6 || headers->fragment || mbuf->data_len <= headers->offset)
+		return false;
+	uint8_t type = *rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, headers->offset);
+	return type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT;
+}
+
+static void ip(
+    struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, uint8_t family, struct classified *out)
+{
+	struct headers headers;
+
+	if (!ip_enter(worker, mbuf, family))
+		return;
+	if (!headers_read(mbuf, &headers))
+		td_drop(worker, mbuf, TD_DROP_IP_HEADER);
+	else if (family == 6 && is_nd(mbuf, &headers))
+		td_punt(worker, port, mbuf, TD_PUNT_ARP);
+	else if (td_dp.ports[port].config.role == TD_ROLE_OUTSIDE)
+		from_outside(worker, port, mbuf, &headers, out);
+	else
+		from_inside(worker, port, mbuf, out);
 }
 
 static void frame(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
@@ -147,18 +260,13 @@ static void frame(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
 	*td_packet(mbuf) = (struct td_packet){.port = port};
 	switch (rte_be_to_cpu_16(ether->ether_type)) {
 	case RTE_ETHER_TYPE_IPV4:
-		if (!ipv4_enter(worker, mbuf))
-			break;
-		if (td_dp.ports[port].config.role == TD_ROLE_OUTSIDE)
-			outside_ipv4(worker, port, mbuf, out);
-		else
-			inside_ipv4(worker, port, mbuf, out);
+		ip(worker, port, mbuf, 4, out);
+		break;
+	case RTE_ETHER_TYPE_IPV6:
+		ip(worker, port, mbuf, 6, out);
 		break;
 	case RTE_ETHER_TYPE_ARP:
 		td_punt_frame(worker, port, mbuf, TD_PUNT_ARP);
-		break;
-	case RTE_ETHER_TYPE_IPV6:
-		ipv6(worker, port, mbuf);
 		break;
 	default:
 		td_drop(worker, mbuf, TD_DROP_RX_ETHERTYPE);

@@ -3,6 +3,8 @@
 
 // Pieces of ESP (RFC 4303) that both directions use.
 
+#include "dataplane/suite.h"
+
 #include <rte_esp.h>
 #include <rte_ip.h>
 #include <stdint.h>
@@ -34,14 +36,16 @@ static inline int td_ecn_decapsulate(uint8_t outer, uint8_t inner)
 	return inner;
 }
 
-// Additional authenticated data (RFC 4106 5): SPI and sequence number, of 32 or 64 bits. Returns its length.
-static inline uint8_t td_esp_aad(uint8_t *aad, rte_be32_t spi, uint64_t sequence, bool esn)
-{
-	rte_be32_t high = rte_cpu_to_be_32((uint32_t)(sequence >> 32));
-	rte_be32_t low = rte_cpu_to_be_32((uint32_t)sequence);
+#define TD_ESP_AAD_MAX_BYTES 12
 
-	memcpy(aad, &spi, 4);
-	if (esn) {
+// Additional authenticated data (RFC 4106 5): SPI and sequence number, of 32 or 64 bits. Returns its length.
+static inline uint8_t td_esp_aad(uint8_t *aad, const struct td_crypt_op *op)
+{
+	rte_be32_t high = rte_cpu_to_be_32((uint32_t)(op->sequence >> 32));
+	rte_be32_t low = rte_cpu_to_be_32((uint32_t)op->sequence);
+
+	memcpy(aad, op->esp, 4);
+	if (op->esn) {
 		memcpy(aad + 4, &high, 4);
 		memcpy(aad + 8, &low, 4);
 		return 12;

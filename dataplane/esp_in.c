@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ESP inbound (RFC 4303 3.4), IPv4 tunnel mode: a burst of ESP packets that start at their outer IP header
-// becomes a burst of inner packets that go to inward. The order is that of the RFC: look up, check the
-// replay window, authenticate, and only then check again and change anything of the SA.
+// ESP inbound (RFC 4303 3.4): a burst of ESP packets that start at their outer IP header becomes a burst of
+// inner packets that go to inward. The order is that of the RFC: look up, check the replay window,
+// authenticate, and only then check again and change anything of the SA.
 
 #include "dataplane/esp.h"
-#include "dataplane/ipv4_check.h"
+#include "dataplane/ip_packet.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
+
+#include <netinet/in.h>
 
 // One packet of the burst between lookup and the verdict.
 struct pending {
@@ -14,6 +16,8 @@ struct pending {
 	struct td_sa_in *sa;
 	uint64_t sequence;
 	uint16_t outer_length; // bytes of the ESP packet
+	struct td_ip source; // outer
+	rte_be16_t source_port; // UDP-encapsulated
 	uint8_t outer_tos;
 	bool dummy; // no inner packet (RFC 4303 2.6)
 };
@@ -51,13 +55,12 @@ static bool is_late(const struct td_worker *worker, uint32_t spi)
 static void unknown_spi(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_t spi)
 {
 	bool late = spi >= TD_SPI_MIN && is_late(worker, spi);
-	const struct rte_ipv4_hdr *outer = td_packet_ipv4(mbuf);
 	struct td_event event = {
 	    .kind = TD_EVENT_UNKNOWN_SPI,
 	    .spi = spi,
 	    .port = td_packet(mbuf)->port,
-	    .source = td_ip_from_v4(rte_be_to_cpu_32(outer->src_addr)),
-	    .destination = td_ip_from_v4(rte_be_to_cpu_32(outer->dst_addr)),
+	    .source = td_ip_source(mbuf),
+	    .destination = td_ip_destination(mbuf),
 	};
 
 	if (!late && td_bucket_take(&worker->unknown_spi_bucket, worker->now_tsc, td_dp.tsc_hz,
@@ -69,15 +72,14 @@ static void unknown_spi(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_
 // The SA for a packet, NULL when the packet was handed to the owner or dropped.
 static struct td_sa_in *sa_select(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
-	const struct rte_ipv4_hdr *outer = td_packet_ipv4(mbuf);
-	unsigned header = rte_ipv4_hdr_len(outer);
+	uint16_t offset = td_packet(mbuf)->esp_offset;
 
-	if (mbuf->data_len < header + sizeof(struct rte_esp_hdr)) {
+	if (mbuf->data_len < offset + sizeof(struct rte_esp_hdr)) {
 		td_drop(worker, mbuf, TD_DROP_ESP_SHORT);
 		return NULL;
 	}
 	uint32_t spi =
-	    rte_be_to_cpu_32(rte_pktmbuf_mtod_offset(mbuf, const struct rte_esp_hdr *, header)->spi);
+	    rte_be_to_cpu_32(rte_pktmbuf_mtod_offset(mbuf, const struct rte_esp_hdr *, offset)->spi);
 	// SPI 0 marks an empty slot of the table.
 	struct td_sa_in *sa = spi ? td_spi_table_find(&worker->spi_table, spi) : NULL;
 	if (likely(sa != NULL))
@@ -94,22 +96,39 @@ static enum td_drop replay_reason(enum td_replay_verdict verdict)
 	return verdict == TD_REPLAY_OLD ? TD_DROP_ESP_REPLAY_OLD : TD_DROP_ESP_REPLAY;
 }
 
+// Whether the outer addresses are the SA's. Behind a NAT the source is whatever the NAT made of it: there the
+// ICV alone says who sent the packet.
+static bool outer_matches(const struct td_sa_in *sa, struct rte_mbuf *mbuf)
+{
+	uint8_t family = td_ip_family(mbuf);
+
+	if (family != sa->outer_family)
+		return false;
+	if (family == 4)
+		return memcmp(&td_ipv4(mbuf)->dst_addr, sa->local, 4) == 0 &&
+		       (sa->udp || memcmp(&td_ipv4(mbuf)->src_addr, sa->remote, 4) == 0);
+	return memcmp(td_ipv6(mbuf)->dst_addr, sa->local, 16) == 0 &&
+	       (sa->udp || memcmp(td_ipv6(mbuf)->src_addr, sa->remote, 16) == 0);
+}
+
 // Checks what can be checked cheaply and fills in *op and *pending. Returns TD_DROP_COUNT when the
 // packet goes on to decryption.
 static enum td_drop prepare(
     struct td_sa_in *sa, struct rte_mbuf *mbuf, struct pending *pending, struct td_crypt_op *op)
 {
 	const struct td_suite *suite = sa->suite;
-	const struct rte_ipv4_hdr *outer = td_packet_ipv4(mbuf);
-	unsigned header = rte_ipv4_hdr_len(outer);
-	const struct rte_esp_hdr *esp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_esp_hdr *, header);
-	uint32_t fixed = header + (uint32_t)sizeof(*esp) + suite->info.iv_bytes + suite->info.icv_bytes;
+	uint32_t offset = td_packet(mbuf)->esp_offset;
+	uint8_t *start = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, offset);
+	const struct rte_esp_hdr *esp = (const struct rte_esp_hdr *)start;
+	uint32_t fixed = offset + (uint32_t)sizeof(*esp) + suite->info.iv_bytes + suite->info.icv_bytes;
 
 	if (mbuf->data_len < fixed + sizeof(struct td_esp_trailer) || (mbuf->data_len - fixed) % suite->align)
 		return TD_DROP_ESP_SHORT;
 	if (__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return TD_DROP_ESP_IN_EXPIRED;
-	if (outer->src_addr != sa->outer_source || outer->dst_addr != sa->outer_destination)
+	if (td_packet(mbuf)->udp != sa->udp)
+		return TD_DROP_ESP_ENCAPSULATION;
+	if (!outer_matches(sa, mbuf))
 		return TD_DROP_ESP_OUTER;
 	uint32_t low = rte_be_to_cpu_32(esp->seq);
 	uint64_t sequence = sa->esn ? td_replay_infer(&sa->replay, low) : low;
@@ -123,16 +142,21 @@ static enum td_drop prepare(
 	    .sa = sa,
 	    .sequence = sequence,
 	    .outer_length = mbuf->data_len,
-	    .outer_tos = outer->type_of_service,
+	    .outer_tos = td_ip_tos(mbuf),
 	};
-	op->schedule = sa->schedule;
-	op->data =
-	    (uint8_t *)rte_pktmbuf_mtod_offset(mbuf, uint8_t *, header + sizeof(*esp)) + suite->info.iv_bytes;
-	op->length = mbuf->data_len - fixed;
-	op->icv = op->data + op->length;
-	memcpy(op->nonce, &sa->salt, sizeof(sa->salt));
-	memcpy(op->nonce + sizeof(sa->salt), esp + 1, TD_NONCE_BYTES - sizeof(sa->salt));
-	op->aad_length = td_esp_aad(op->aad, esp->spi, sequence, sa->esn);
+	if (sa->udp) {
+		pending->source = td_ip_source(mbuf);
+		pending->source_port =
+		    ((const struct rte_udp_hdr *)(start - sizeof(struct rte_udp_hdr)))->src_port;
+	}
+	*op = (struct td_crypt_op){
+	    .schedule = sa->schedule,
+	    .esp = start,
+	    .data = start + sizeof(*esp) + suite->info.iv_bytes,
+	    .length = mbuf->data_len - fixed,
+	    .sequence = sequence,
+	    .esn = sa->esn,
+	};
 	return TD_DROP_COUNT;
 }
 
@@ -149,13 +173,11 @@ static void auth_failed(struct td_worker *worker, const struct pending *pending)
 		sa->burst_failures = 0;
 	}
 	if (++sa->burst_failures == TD_AUTH_BURST) {
-		const struct rte_ipv4_hdr *outer = td_packet_ipv4(pending->mbuf);
-
 		sa_event_raise(worker, sa,
 		    (struct td_event){
 		        .kind = TD_EVENT_AUTH_BURST,
 		        .count = TD_AUTH_BURST,
-		        .source = td_ip_from_v4(rte_be_to_cpu_32(outer->src_addr)),
+		        .source = td_ip_source(pending->mbuf),
 		    });
 	}
 }
@@ -207,46 +229,97 @@ static bool padding_valid(const uint8_t *trailer, uint32_t length)
 	       memcmp(trailer - pad, td_esp_padding, pad) == 0;
 }
 
-static void ecn_set(struct rte_ipv4_hdr *ip, uint8_t ecn)
+// A UDP-encapsulated peer sent its newest packet from another address or port: outbound packets are to follow
+// it (RFC 3948 and RFC 7296 2.23). Not queued: the next packet tells again.
+static void peer_follow(struct td_worker *worker, struct td_sa_in *sa, const struct pending *pending)
 {
-	uint8_t tos = (uint8_t)((ip->type_of_service & ~TD_ECN_MASK) | ecn);
-	// RFC 1624: the first word grew by the difference.
-	uint32_t sum = (uint16_t)~ip->hdr_checksum +
-	               (uint32_t)(uint16_t)~rte_cpu_to_be_16(ip->type_of_service) + rte_cpu_to_be_16(tos);
+	// Another SA of the tunnel may have moved the peer since this one last told where it is.
+	uint32_t generation = __atomic_load_n(&sa->tunnel->peer_generation, __ATOMIC_RELAXED);
 
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	ip->hdr_checksum = (uint16_t)~sum;
-	ip->type_of_service = tos;
+	if (sa->replay.top != pending->sequence || pending->source_port == 0 ||
+	    (sa->peer_generation == generation && sa->peer_port == pending->source_port &&
+	        memcmp(sa->remote, pending->source.bytes, sizeof(sa->remote)) == 0))
+		return;
+	struct td_event event = {
+	    .kind = TD_EVENT_PEER_MOVED,
+	    .source = pending->source,
+	    .source_port = rte_be_to_cpu_16(pending->source_port),
+	};
+	if (sa_event_raise(worker, sa, event)) {
+		sa->peer_generation = generation;
+		sa->peer_port = pending->source_port;
+		memcpy(sa->remote, pending->source.bytes, sizeof(sa->remote));
+	}
 }
 
-// Lays the inner packet bare: trailer, header, ECN. Returns TD_DROP_COUNT when it is fit to go on.
-static enum td_drop unwrap(const struct pending *pending, const struct td_crypt_op *op)
+// Tunnel mode: the inner packet starts where the data does. What lies behind its own length is traffic
+// flow confidentiality padding (RFC 4303 2.7).
+static enum td_drop unwrap_tunnel(
+    const struct pending *pending, const uint8_t *data, uint32_t length, uint8_t next_header)
 {
 	struct rte_mbuf *mbuf = pending->mbuf;
-	const uint8_t *trailer = op->data + op->length - sizeof(struct td_esp_trailer);
 	uint16_t total;
+
+	if (next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6)
+		return TD_DROP_ESP_NEXT_HEADER;
+	if (length == 0 || *data >> 4 != (next_header == IPPROTO_IPIP ? 4 : 6) ||
+	    td_ip_check(data, length, true, &total) != TD_DROP_COUNT)
+		return TD_DROP_ESP_INNER;
+	rte_pktmbuf_adj(mbuf, (uint16_t)(data - rte_pktmbuf_mtod(mbuf, uint8_t *)));
+	if (td_ip_is_link_scope(mbuf))
+		return TD_DROP_ESP_INNER;
+	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
+	uint8_t inner = td_ip_tos(mbuf) & TD_ECN_MASK;
+	int ecn = td_ecn_decapsulate(pending->outer_tos & TD_ECN_MASK, inner);
+	if (ecn < 0)
+		return TD_DROP_ESP_ECN;
+	if (ecn != inner)
+		td_ip_set_ecn(mbuf, (uint8_t)ecn);
+	return TD_DROP_COUNT;
+}
+
+// Transport mode: the IP header moves up to the data.
+static enum td_drop unwrap_transport(
+    const struct pending *pending, uint8_t *data, uint32_t length, uint8_t next_header)
+{
+	struct rte_mbuf *mbuf = pending->mbuf;
+	const struct td_packet *packet = td_packet(mbuf);
+	uint8_t *start = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	uint32_t kept = packet->esp_offset - (packet->udp ? (uint32_t)sizeof(struct rte_udp_hdr) : 0);
+	uint32_t gap = (uint32_t)(data - start) - kept;
+
+	start[packet->protocol_offset] = next_header;
+	memmove(start + gap, start, kept);
+	rte_pktmbuf_adj(mbuf, (uint16_t)gap);
+	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - kept - length));
+	if (td_ip_family(mbuf) == 4) {
+		struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
+
+		ip->total_length = rte_cpu_to_be_16((uint16_t)(kept + length));
+		ip->hdr_checksum = 0;
+		ip->hdr_checksum = rte_ipv4_cksum(ip);
+	} else {
+		td_ipv6(mbuf)->payload_len =
+		    rte_cpu_to_be_16((uint16_t)(kept + length - sizeof(struct rte_ipv6_hdr)));
+	}
+	if (packet->udp)
+		td_ip_fix_upper_checksum(mbuf, kept, next_header);
+	return TD_DROP_COUNT;
+}
+
+// Lays the inner packet bare. Returns TD_DROP_COUNT when it is fit to go on.
+static enum td_drop unwrap(const struct pending *pending, const struct td_crypt_op *op)
+{
+	const uint8_t *trailer = op->data + op->length - sizeof(struct td_esp_trailer);
 
 	if (!padding_valid(trailer, op->length))
 		return TD_DROP_ESP_PAD;
 	if (trailer[1] == IPPROTO_NONE)
 		return TD_DROP_ESP_DUMMY; // RFC 4303 2.6
-	if (trailer[1] != IPPROTO_IPIP)
-		return TD_DROP_ESP_NEXT_HEADER;
 	uint32_t length = op->length - (uint32_t)sizeof(struct td_esp_trailer) - trailer[0];
-	rte_pktmbuf_adj(mbuf, (uint16_t)(op->data - rte_pktmbuf_mtod(mbuf, uint8_t *)));
-	struct rte_ipv4_hdr *inner = td_packet_ipv4(mbuf);
-	if (td_ipv4_check(inner, length, true, &total) != TD_DROP_COUNT)
-		return TD_DROP_ESP_INNER;
-	// What lies behind the inner packet's own length is traffic flow confidentiality padding (RFC
-	// 4303 2.7).
-	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
-	int ecn = td_ecn_decapsulate(pending->outer_tos & TD_ECN_MASK, inner->type_of_service & TD_ECN_MASK);
-	if (ecn < 0)
-		return TD_DROP_ESP_ECN;
-	if (ecn != (int)(inner->type_of_service & TD_ECN_MASK))
-		ecn_set(inner, (uint8_t)ecn);
-	return TD_DROP_COUNT;
+	if (pending->sa->mode == TD_SA_TUNNEL)
+		return unwrap_tunnel(pending, op->data, length, trailer[1]);
+	return unwrap_transport(pending, op->data, length, trailer[1]);
 }
 
 // The second look at what other packets of this burst may have changed meanwhile: the replay window
@@ -263,6 +336,8 @@ static enum td_drop admit(struct td_worker *worker, const struct pending *pendin
 	if (unlikely(__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED)))
 		return TD_DROP_ESP_IN_EXPIRED;
 	sa_advance(worker, sa, pending->sequence, bytes);
+	if (sa->udp)
+		peer_follow(worker, sa, pending);
 	return TD_DROP_COUNT;
 }
 
@@ -328,16 +403,15 @@ static enum td_drop verdict(
 
 static void conclude(struct td_worker *worker, const struct pending *pending, unsigned count)
 {
-	struct td_policy_key keys[TD_BURST];
 	const struct td_policy_rule *rules[TD_BURST];
 	struct rte_mbuf *inner[TD_BURST];
 	unsigned passed = 0;
 	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		td_policy_key_fill(&keys[i], pending[i].mbuf, false);
+		inner[i] = pending[i].mbuf;
 	// Pairs with the release in policy.c.
-	td_policy_classify(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, keys, rules, count);
+	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, inner, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = pending[i].mbuf;
 		enum td_drop reason = verdict(worker, &pending[i], rules[i]);
@@ -347,6 +421,7 @@ static void conclude(struct td_worker *worker, const struct pending *pending, un
 			continue;
 		}
 		bytes += pending[i].outer_length;
+		td_packet(mbuf)->decrypted = true;
 		inner[passed++] = mbuf;
 	}
 	td_counter_add(&worker->counters.esp_in_packets, passed);

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ESP outbound (RFC 4303 3.3), IPv4 tunnel mode: a burst of plain packets, each with its tunnel in
-// td_packet, becomes a burst of sealed packets that go to forward.
+// ESP outbound (RFC 4303 3.3): a burst of plain packets, each with its tunnel in td_packet, becomes a burst
+// of sealed packets that go to forward.
 
 #include "dataplane/esp.h"
+#include "dataplane/ip_packet.h"
+#include "dataplane/ipv6_esp.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
+
+#include <netinet/in.h>
 
 #define ESP_OUT_HANDOFFS_MAX 4
 
@@ -16,6 +20,20 @@ const uint8_t td_esp_padding[TD_ESP_PAD_MAX] = {
     P(211), P(226), P(241)
 #undef P
 };
+
+// How one packet is going to look.
+struct plan {
+	const struct td_outer *outer;
+	uint32_t kept; // bytes of the packet that stay in front of ESP: its IP header in transport mode
+	uint32_t front; // bytes put in front of, or behind, what is kept: outer headers, ESP header, IV
+	uint32_t pad; // bytes
+	uint32_t tail; // padding, trailer and ICV
+	uint32_t esp; // bytes from the ESP header to the end of the ICV
+	uint16_t protocol_offset; // transport mode: of the byte that names what follows
+	uint8_t next_header;
+};
+
+// ---- events and limits ------------------------------------------------------------------------
 
 static bool limit_raise(
     struct td_worker *worker, const struct td_sa_out *sa, enum td_event_kind kind, enum td_limit_kind limit)
@@ -29,21 +47,6 @@ static bool limit_raise(
 	};
 
 	return td_event_raise(worker, &event);
-}
-
-static void acquire_raise(struct td_worker *worker, uint32_t tunnel, const struct rte_mbuf *mbuf)
-{
-	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
-	struct td_event event = {
-	    .kind = TD_EVENT_ACQUIRE,
-	    .tunnel = tunnel,
-	    .source = td_ip_from_v4(rte_be_to_cpu_32(ip->src_addr)),
-	    .destination = td_ip_from_v4(rte_be_to_cpu_32(ip->dst_addr)),
-	    .protocol = ip->next_proto_id,
-	};
-
-	if (td_bucket_take(&worker->acquire_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ACQUIRE_EVENTS_PER_S))
-		td_event_raise(worker, &event);
 }
 
 // The hard limit that was reached, or -1.
@@ -65,7 +68,7 @@ static void limits_check(struct td_worker *worker, struct td_sa_out *sa)
 
 	if (hard >= 0) {
 		__atomic_store_n(&sa->stopped, true, __ATOMIC_RELAXED);
-		limit_raise(worker, sa, TD_EVENT_HARD_LIMIT, (enum td_limit_kind)hard);
+		(void)limit_raise(worker, sa, TD_EVENT_HARD_LIMIT, (enum td_limit_kind)hard);
 		return;
 	}
 	enum td_limit_kind kind = TD_LIMIT_SEQUENCE;
@@ -78,102 +81,167 @@ static void limits_check(struct td_worker *worker, struct td_sa_out *sa)
 	td_sa_out_rearm(sa);
 }
 
-// Bytes in front of the plain packet.
-static uint32_t header_length(const struct td_suite *suite)
+// ---- planning ---------------------------------------------------------------------------------
+
+// Transport mode puts ESP behind the IP header, for IPv6 behind the extension headers that routers read (RFC
+// 4303 3.1.1). False: the packet has no place for it.
+static bool plan_transport(struct plan *plan, struct rte_mbuf *mbuf)
 {
-	return (uint32_t)(sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_esp_hdr)) + suite->info.iv_bytes;
+	const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+
+	if (td_ip_family(mbuf) == 4) {
+		const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
+
+		plan->kept = rte_ipv4_hdr_len(ip);
+		plan->protocol_offset = offsetof(struct rte_ipv4_hdr, next_proto_id);
+		// RFC 4303 3.3.4: transport mode works on whole packets only.
+		if (ip->fragment_offset & rte_cpu_to_be_16((uint16_t)~RTE_IPV4_HDR_DF_FLAG))
+			return false;
+	} else {
+		struct td_ipv6_split split;
+
+		if (!td_ipv6_esp_place(packet, mbuf->data_len, &split))
+			return false;
+		plan->kept = split.offset;
+		plan->protocol_offset = split.protocol_offset;
+	}
+	plan->next_header = packet[plan->protocol_offset];
+	return true;
 }
 
-// Bytes of the ESP packet, outer header included, that carries length bytes.
-static uint32_t sealed_length(const struct td_suite *suite, uint32_t length)
+static bool plan_make(struct plan *plan, const struct td_sa_out *sa, struct rte_mbuf *mbuf)
 {
-	uint32_t plain = RTE_ALIGN_CEIL(length + (uint32_t)sizeof(struct td_esp_trailer), suite->align);
+	const struct td_suite *suite = sa->suite;
 
-	return header_length(suite) + plain + suite->info.icv_bytes;
+	// Pairs with the release in td_dp_sa_out_move.
+	plan->outer = __atomic_load_n(&sa->outer, __ATOMIC_ACQUIRE);
+	plan->kept = plan->protocol_offset = 0;
+	if (sa->mode == TD_SA_TUNNEL)
+		plan->next_header = td_ip_family(mbuf) == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	else if (!plan_transport(plan, mbuf))
+		return false;
+	uint32_t payload = mbuf->data_len - plan->kept;
+	uint32_t plain = RTE_ALIGN_CEIL(payload + (uint32_t)sizeof(struct td_esp_trailer), suite->align);
+	uint32_t header = (uint32_t)sizeof(struct rte_esp_hdr) + suite->info.iv_bytes;
+	plan->front = plan->outer->ip_length + plan->outer->udp_length + header;
+	plan->pad = plain - payload - (uint32_t)sizeof(struct td_esp_trailer);
+	plan->tail = plain - payload + suite->info.icv_bytes;
+	plan->esp = header + plain + suite->info.icv_bytes;
+	return true;
 }
 
-// MTU of the port by which packets of an SA leave now; without a route forward will say so.
-static uint32_t egress_mtu(const struct td_sa_out *sa)
+// The longest sealed packet that goes out now: MTU of the port towards the peer, or less where the path is
+// known. Without a route forward will say so.
+static uint32_t egress_mtu(const struct td_sa_out *sa, const struct td_ip *remote, bool learned)
 {
-	const struct td_adjacency *adjacency = td_fib_lookup(rte_be_to_cpu_32(sa->outer.dst_addr));
+	const struct td_adjacency *adjacency =
+	    remote->family == 4 ? td_fib_lookup(td_ip_v4(remote)) : td_fib_lookup6(remote->bytes);
+	uint32_t pmtu = learned ? __atomic_load_n(&sa->tunnel->pmtu, __ATOMIC_RELAXED) : 0;
 
 	if (!adjacency || adjacency->kind == TD_ADJ_LOCAL || adjacency->kind == TD_ADJ_BLACKHOLE)
 		return TD_MTU_MAX;
-	return td_dp.ports[adjacency->port].config.mtu;
+	uint32_t mtu = td_dp.ports[adjacency->port].config.mtu;
+	return pmtu && pmtu < mtu ? pmtu : mtu;
 }
 
-// The outer header for one packet (RFC 4301 5.1.2.1): DSCP, ECN and DF are copied.
-static void outer_fill(
-    struct rte_ipv4_hdr *outer, const struct td_sa_out *sa, uint16_t total, uint8_t tos, rte_be16_t df)
+// The longest packet that, sealed like the planned one, fits an MTU.
+static uint32_t inner_mtu(const struct td_sa_out *sa, const struct plan *plan, uint32_t mtu)
 {
-	*outer = sa->outer;
-	outer->type_of_service = tos;
-	outer->total_length = rte_cpu_to_be_16(total);
-	// An identification matters only where somebody may fragment (RFC 6864).
-	outer->packet_id = df ? 0 : rte_cpu_to_be_16((uint16_t)sa->sequence);
-	outer->fragment_offset = df;
-	// One's complement sum of the template's and this packet's words (RFC 1071).
-	uint32_t sum = (uint32_t)sa->outer.hdr_checksum + rte_cpu_to_be_16(tos) + outer->total_length +
-	               outer->packet_id + df;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	outer->hdr_checksum = (uint16_t)~sum;
+	uint32_t room = mtu - plan->kept - plan->front - sa->suite->info.icv_bytes;
+
+	return plan->kept + room / sa->suite->align * sa->suite->align -
+	       (uint32_t)sizeof(struct td_esp_trailer);
 }
 
-// Builds the ESP packet around the plain one and fills in *op. The room has been checked.
-static void encapsulate(struct td_sa_out *sa, struct rte_mbuf *mbuf, struct td_crypt_op *op)
+// The reason why a planned packet cannot be sealed, or TD_DROP_COUNT.
+static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, const struct rte_mbuf *mbuf)
 {
-	const struct td_suite *suite = sa->suite;
-	const struct rte_ipv4_hdr *inner = td_packet_ipv4(mbuf);
-	uint32_t length = mbuf->data_len;
-	uint32_t total = sealed_length(suite, length);
-	uint8_t tos = inner->type_of_service;
-	rte_be16_t df = inner->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG);
-	uint32_t header = header_length(suite);
-	uint32_t tail = total - header - length;
-	uint32_t pad = tail - suite->info.icv_bytes - (uint32_t)sizeof(struct td_esp_trailer);
-
-	uint8_t *end = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)tail);
-	memcpy(end, td_esp_padding, pad);
-	end[pad] = (uint8_t)pad;
-	end[pad + 1] = IPPROTO_IPIP;
-
-	struct rte_ipv4_hdr *outer = (struct rte_ipv4_hdr *)rte_pktmbuf_prepend(mbuf, (uint16_t)header);
-	struct rte_esp_hdr *esp = (struct rte_esp_hdr *)(outer + 1);
-	td_counter_add(&sa->sequence, 1);
-	td_counter_add(&sa->bytes, length);
-	outer_fill(outer, sa, (uint16_t)total, tos, df);
-	esp->spi = sa->spi;
-	esp->seq = rte_cpu_to_be_32((uint32_t)sa->sequence);
-	// Unique under the key because the sequence number is (RFC 4106 3.1).
-	uint64_t iv = rte_cpu_to_be_64(sa->iv_base + sa->sequence);
-	memcpy(esp + 1, &iv, sizeof(iv));
-
-	op->schedule = sa->schedule;
-	op->data = (uint8_t *)(esp + 1) + suite->info.iv_bytes;
-	op->length = length + pad + (uint32_t)sizeof(struct td_esp_trailer);
-	op->icv = op->data + op->length;
-	memcpy(op->nonce, &sa->salt, sizeof(sa->salt));
-	memcpy(op->nonce + sizeof(sa->salt), &iv, sizeof(iv));
-	op->aad_length = td_esp_aad(op->aad, sa->spi, sa->sequence, sa->esn);
-}
-
-// The reason why a packet cannot be sealed on an SA of this worker, or TD_DROP_COUNT.
-static enum td_drop admit(const struct td_sa_out *sa, const struct rte_mbuf *mbuf, uint32_t mtu)
-{
-	uint32_t total = sealed_length(sa->suite, mbuf->data_len);
-
 	if (__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return sa->sequence >= td_sa_sequence_max(sa->esn) ? TD_DROP_ESP_SEQUENCE
 		                                                   : TD_DROP_ESP_OUT_EXPIRED;
-	if (total > mtu)
-		return TD_DROP_ESP_TOO_BIG;
-	uint32_t header = header_length(sa->suite);
-	if (rte_pktmbuf_headroom(mbuf) < header + RTE_ETHER_HDR_LEN ||
-	    rte_pktmbuf_tailroom(mbuf) < total - header - mbuf->data_len)
+	if (rte_pktmbuf_headroom(mbuf) < plan->front + RTE_ETHER_HDR_LEN ||
+	    rte_pktmbuf_tailroom(mbuf) < plan->tail)
 		return TD_DROP_ESP_NO_ROOM;
 	return TD_DROP_COUNT;
 }
+
+// ---- building ---------------------------------------------------------------------------------
+
+static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf)
+{
+	struct td_outer_inner inner = {.tos = td_ip_tos(mbuf), .df = true};
+
+	if (td_ip_family(mbuf) == 4) {
+		inner.df = (td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG)) != 0;
+	} else {
+		inner.flow = td_ipv6(mbuf)->vtc_flow;
+		// An IPv6 sender relies on 1280 bytes: the path may cut the outer packet instead.
+		inner.df = mbuf->data_len > TD_IPV6_MTU_MIN;
+	}
+	return inner;
+}
+
+// Transport mode: the packet's own header says that ESP, or UDP, follows and how long it is now.
+static void header_patch(const struct plan *plan, uint8_t *start, uint32_t total)
+{
+	start[plan->protocol_offset] = plan->outer->udp_length ? IPPROTO_UDP : IPPROTO_ESP;
+	if (*start >> 4 == 4) {
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)start;
+
+		ip->total_length = rte_cpu_to_be_16((uint16_t)total);
+		ip->hdr_checksum = 0;
+		ip->hdr_checksum = rte_ipv4_cksum(ip);
+	} else {
+		((struct rte_ipv6_hdr *)start)->payload_len =
+		    rte_cpu_to_be_16((uint16_t)(total - sizeof(struct rte_ipv6_hdr)));
+	}
+}
+
+// Writes what lies in front of the ESP header; returns the ESP header's place.
+static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf)
+{
+	struct td_outer_inner inner = inner_fields(mbuf);
+	uint8_t *start = (uint8_t *)rte_pktmbuf_prepend(mbuf, (uint16_t)plan->front);
+
+	if (sa->mode == TD_SA_TUNNEL) {
+		td_outer_fill(plan->outer, start, plan->esp, inner, (uint16_t)(sa->sequence + sa->iv_base));
+		return start + plan->outer->ip_length + plan->outer->udp_length;
+	}
+	memmove(start, start + plan->front, plan->kept);
+	header_patch(plan, start, mbuf->data_len);
+	if (plan->outer->udp_length)
+		td_outer_fill_udp(plan->outer, start + plan->kept, plan->esp);
+	return start + plan->kept + plan->outer->udp_length;
+}
+
+// Builds the ESP packet around the plain one and fills in *op. The room has been checked.
+static void encapsulate(
+    struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
+{
+	uint32_t length = mbuf->data_len;
+	uint8_t *end = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)plan->tail);
+
+	memcpy(end, td_esp_padding, plan->pad);
+	end[plan->pad] = (uint8_t)plan->pad;
+	end[plan->pad + 1] = plan->next_header;
+	td_counter_add(&sa->sequence, 1);
+	td_counter_add(&sa->bytes, length);
+	struct rte_esp_hdr *esp = (struct rte_esp_hdr *)front_build(sa, plan, mbuf);
+	esp->spi = sa->spi;
+	esp->seq = rte_cpu_to_be_32((uint32_t)sa->sequence);
+	*op = (struct td_crypt_op){
+	    .schedule = sa->schedule,
+	    .esp = (uint8_t *)esp,
+	    .data = (uint8_t *)(esp + 1) + sa->suite->info.iv_bytes,
+	    .length =
+	        plan->esp - (uint32_t)sizeof(*esp) - sa->suite->info.iv_bytes - sa->suite->info.icv_bytes,
+	    .sequence = sa->sequence,
+	    .counter = sa->iv_base + sa->sequence,
+	    .esn = sa->esn,
+	};
+}
+
+// ---- the stage --------------------------------------------------------------------------------
 
 // The SA that this worker seals a packet with, or NULL: the packet was handed to its owner or dropped.
 static struct td_sa_out *sa_select(struct td_worker *worker, struct rte_mbuf *mbuf)
@@ -183,10 +251,12 @@ static struct td_sa_out *sa_select(struct td_worker *worker, struct rte_mbuf *mb
 	// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is complete.
 	struct td_sa_out *sa = tunnel ? __atomic_load_n(&tunnel->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
 
-	if (!sa) {
-		if (tunnel)
-			acquire_raise(worker, id, mbuf);
+	if (!tunnel) {
 		td_drop(worker, mbuf, TD_DROP_ESP_NO_SA);
+		return NULL;
+	}
+	if (!sa) {
+		td_acquire_hold(worker, mbuf);
 		return NULL;
 	}
 	if (sa->owner != worker->id) {
@@ -202,43 +272,106 @@ static struct td_sa_out *sa_select(struct td_worker *worker, struct rte_mbuf *mb
 	return sa;
 }
 
-void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
-{
+// Packets on their way through one call of the stage.
+struct batch {
 	struct td_crypt_op ops[TD_BURST];
 	const struct td_suite *suites[TD_BURST];
 	struct rte_mbuf *sealed[TD_BURST];
-	const struct td_sa_out *last = NULL;
-	uint32_t mtu = 0;
+	uint16_t udp[TD_BURST]; // offset of the UDP header whose checksum is due, 0: none
+	unsigned count;
+};
+
+// UDP over IPv6 without a checksum is dropped by most receivers (RFC 8200 8.1); over IPv4 it stays zero (RFC
+// 3948 2.1).
+static void udp_checksum(struct rte_mbuf *mbuf, uint16_t offset)
+{
+	struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, struct rte_udp_hdr *, offset);
+
+	udp->dgram_cksum = td_ip_upper_checksum(mbuf, offset, IPPROTO_UDP);
+}
+
+// Seals and sends what the batch has.
+static void batch_finish(struct td_worker *worker, struct batch *batch)
+{
 	uint64_t bytes = 0;
-	unsigned ready = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct td_sa_out *sa = sa_select(worker, mbufs[i]);
+	for (unsigned start = 0, end; start < batch->count; start = end) {
+		const struct td_suite *suite = batch->suites[start];
 
-		if (!sa)
-			continue;
-		if (sa != last) {
-			mtu = egress_mtu(sa);
-			last = sa;
-		}
-		enum td_drop reason = admit(sa, mbufs[i], mtu);
-		if (reason != TD_DROP_COUNT) {
-			td_drop(worker, mbufs[i], reason);
-			continue;
-		}
-		encapsulate(sa, mbufs[i], &ops[ready]);
-		if (unlikely(sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes))
-			limits_check(worker, sa);
-		bytes += mbufs[i]->data_len;
-		suites[ready] = sa->suite;
-		sealed[ready++] = mbufs[i];
-	}
-	for (unsigned start = 0, end; start < ready; start = end) {
-		for (end = start + 1; end < ready && suites[end] == suites[start]; end++)
+		for (end = start + 1; end < batch->count && batch->suites[end] == suite; end++)
 			;
-		suites[start]->seal(worker->mgr, &ops[start], end - start);
+		suite->seal(worker->mgr, &batch->ops[start], end - start);
 	}
-	td_counter_add(&worker->counters.esp_out_packets, ready);
+	for (unsigned i = 0; i < batch->count; i++) {
+		bytes += batch->sealed[i]->data_len;
+		if (unlikely(batch->udp[i]))
+			udp_checksum(batch->sealed[i], batch->udp[i]);
+	}
+	td_counter_add(&worker->counters.esp_out_packets, batch->count);
 	td_counter_add(&worker->counters.esp_out_bytes, bytes);
-	td_forward(worker, sealed, ready, false);
+	td_forward(worker, batch->sealed, batch->count, false);
+	batch->count = 0;
+}
+
+// A packet that does not fit the tunnel's MTU: its fragments take its place (RFC 4301 8.2), or the sender is
+// told.
+static void too_big(struct td_worker *worker, struct batch *batch, struct rte_mbuf *mbuf, uint32_t mtu)
+{
+	struct rte_mbuf *fragments[TD_FRAGMENTS_MAX];
+
+	// What came before goes before.
+	batch_finish(worker, batch);
+	int count = td_cut(worker, mbuf, (uint16_t)mtu, fragments, TD_DROP_ESP_TOO_BIG);
+	td_esp_out(worker, fragments, (unsigned)count);
+}
+
+// Transport mode protects whole packets: one without DF is sealed as it is and cut by forward (RFC
+// 4303 3.3.4).
+static bool cut_later(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
+{
+	return sa->mode == TD_SA_TRANSPORT && td_ip_family(mbuf) == 4 &&
+	       !(td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG));
+}
+
+static void packet_seal(struct td_worker *worker, struct batch *batch, struct rte_mbuf *mbuf)
+{
+	struct td_sa_out *sa = sa_select(worker, mbuf);
+	struct plan plan;
+
+	if (!sa)
+		return;
+	if (!plan_make(&plan, sa, mbuf)) {
+		td_drop(worker, mbuf, TD_DROP_ESP_TRANSPORT);
+		return;
+	}
+	// Every IPv6 sender may send 1280 bytes, whatever the path is known to carry (RFC 8200 5).
+	bool learned = td_ip_family(mbuf) == 4 || mbuf->data_len > TD_IPV6_MTU_MIN;
+	uint32_t mtu = egress_mtu(sa, &plan.outer->remote, learned);
+	if (unlikely(mbuf->data_len + plan.front + plan.tail > mtu) && !cut_later(sa, mbuf)) {
+		too_big(worker, batch, mbuf, inner_mtu(sa, &plan, mtu));
+		return;
+	}
+	enum td_drop reason = admit(sa, &plan, mbuf);
+	if (reason != TD_DROP_COUNT) {
+		td_drop(worker, mbuf, reason);
+		return;
+	}
+	encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
+	if (unlikely(sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes))
+		limits_check(worker, sa);
+	batch->suites[batch->count] = sa->suite;
+	batch->udp[batch->count] = 0;
+	if (plan.outer->udp_length && td_ip_family(mbuf) == 6)
+		batch->udp[batch->count] = (uint16_t)(plan.kept + plan.outer->ip_length);
+	batch->sealed[batch->count++] = mbuf;
+}
+
+void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
+{
+	struct batch batch;
+
+	batch.count = 0;
+	for (unsigned i = 0; i < count; i++)
+		packet_seal(worker, &batch, mbufs[i]);
+	batch_finish(worker, &batch);
 }

@@ -1,35 +1,45 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that wait for a neighbour: a small bounded queue per worker, in order of arrival.
 
+#include "dataplane/ip_packet.h"
 #include "dataplane/worker.h"
 
-static void resolve_raise(struct td_worker *worker, unsigned port, uint32_t next_hop)
-{
-	struct td_event event = {
-	    .kind = TD_EVENT_RESOLVE,
-	    .port = (uint16_t)port,
-	    .destination = td_ip_from_v4(next_hop),
-	};
+#include <string.h>
 
-	td_event_raise(worker, &event);
+// The neighbour that a packet waits for.
+static struct td_ip next_hop_of(struct rte_mbuf *mbuf, const struct td_adjacency *adjacency)
+{
+	struct td_ip ip = {.family = 6};
+
+	if (adjacency->kind == TD_ADJ_LINK)
+		return td_ip_destination(mbuf);
+	if (adjacency->family == 4)
+		return td_ip_from_v4(adjacency->next_hop);
+	memcpy(ip.bytes, adjacency->next_hop6, sizeof(ip.bytes));
+	return ip;
 }
 
-void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uint32_t next_hop)
+void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency)
 {
+	struct td_ip next_hop = next_hop_of(mbuf, adjacency);
 	unsigned waiting = 0;
 
 	for (unsigned i = 0; i < worker->held_count; i++)
-		waiting += worker->held[i].next_hop == next_hop;
+		waiting += td_ip_equal(&worker->held[i].next_hop, &next_hop);
 	if (waiting == TD_HOLD_PER_NEIGHBOUR || worker->held_count == TD_HOLD_PER_WORKER) {
 		td_drop(worker, mbuf, TD_DROP_NEIGHBOUR_FULL);
 		return;
 	}
-	if (waiting == 0)
-		resolve_raise(worker, port, next_hop);
+	if (waiting == 0) {
+		struct td_event event = {
+		    .kind = TD_EVENT_RESOLVE, .port = adjacency->port, .destination = next_hop};
+
+		(void)td_event_raise(worker, &event); // if not, the sender's next packet asks again
+	}
 	worker->held[worker->held_count++] = (struct td_held){
 	    .mbuf = mbuf,
 	    .next_hop = next_hop,
-	    .port = (uint8_t)port,
+	    .port = adjacency->port,
 	    .deadline_tsc = worker->now_tsc + td_dp.tsc_hz / 1000 * TD_HOLD_MS,
 	};
 	__atomic_store_n(&worker->counters.held, worker->held_count, __ATOMIC_RELAXED);
@@ -39,8 +49,7 @@ void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uin
 // that now leaves by another port was not what policy decided on. False: it goes on waiting.
 static bool held_release(struct td_worker *worker, const struct td_held *held)
 {
-	uint32_t destination = rte_be_to_cpu_32(td_packet_ipv4(held->mbuf)->dst_addr);
-	const struct td_adjacency *adjacency = td_fib_lookup(destination);
+	const struct td_adjacency *adjacency = td_ip_route(held->mbuf);
 
 	if (!adjacency || adjacency->kind == TD_ADJ_BLACKHOLE || adjacency->kind == TD_ADJ_LOCAL ||
 	    adjacency->port != held->port) {

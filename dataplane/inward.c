@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that were accepted from outside, decrypted or by a bypass policy.
 
+#include "dataplane/ip_packet.h"
 #include "dataplane/worker.h"
 
 void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
@@ -10,8 +11,7 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
-		const struct td_adjacency *adjacency =
-		    td_fib_lookup(rte_be_to_cpu_32(td_packet_ipv4(mbuf)->dst_addr));
+		const struct td_adjacency *adjacency = td_ip_route(mbuf);
 
 		if (adjacency && adjacency->kind == TD_ADJ_LOCAL) {
 			td_punt(worker, adjacency->port, mbuf, td_punt_classify(mbuf));

@@ -8,6 +8,10 @@
 // does not route.
 static void bypass(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
+	if (td_packet(mbuf)->guarded) {
+		td_drop(worker, mbuf, TD_DROP_POLICY_NONE);
+		return;
+	}
 	if (td_packet(mbuf)->kernel) {
 		rte_pktmbuf_prepend(mbuf, RTE_ETHER_HDR_LEN); // still in the headroom
 		td_tx(worker, td_packet(mbuf)->port, mbuf);
@@ -18,17 +22,14 @@ static void bypass(struct td_worker *worker, struct rte_mbuf *mbuf)
 
 void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
 {
-	struct td_policy_key keys[TD_BURST];
 	const struct td_policy_rule *rules[TD_BURST];
 	struct rte_mbuf *protect[TD_BURST];
 	unsigned protect_count = 0;
 
 	if (count == 0)
 		return;
-	for (unsigned i = 0; i < count; i++)
-		td_policy_key_fill(&keys[i], mbufs[i], true);
 	// Pairs with the release in policy.c.
-	td_policy_classify(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, keys, rules, count);
+	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, mbufs, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		if (!rules[i]) {
 			td_drop(worker, mbufs[i], TD_DROP_POLICY_NONE);

@@ -4,7 +4,6 @@
 // What travels with a packet between stages, in the mbuf's private area. Between stages an mbuf
 // starts at its IP header, and is one segment.
 
-#include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,18 +13,19 @@ enum td_stage { TD_STAGE_ESP_IN, TD_STAGE_ESP_OUT, TD_STAGE_TX };
 
 struct td_packet {
 	uint32_t tunnel; // for ESP_OUT: id
+	uint16_t esp_offset; // for ESP_IN: where the ESP header starts
+	uint16_t protocol_offset; // for ESP_IN: of the byte in the IP headers that names ESP, or UDP
 	uint8_t stage; // enum td_stage
 	uint8_t port; // received on, or leaves by (TX and packets of the kernel)
 	uint8_t handoffs; // how often ESP_OUT went to another worker
+	bool udp; // for ESP_IN: UDP-encapsulated
+	bool decrypted; // came protected
+	bool guarded; // quotes a packet that came protected: not to leave in plaintext
+	bool own; // made by the control thread: starts at its IP header and is only forwarded
 	bool kernel; // sent by the kernel: no hop was made, and its Ethernet header is in the headroom
 };
 
 static inline struct td_packet *td_packet(struct rte_mbuf *mbuf)
 {
 	return rte_mbuf_to_priv(mbuf);
-}
-
-static inline struct rte_ipv4_hdr *td_packet_ipv4(struct rte_mbuf *mbuf)
-{
-	return rte_pktmbuf_mtod(mbuf, struct rte_ipv4_hdr *);
 }

@@ -1,138 +1,146 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/policy.h"
 
-#include "dataplane/packet.h"
+#include "dataplane/policy_acl.h"
+#include "dataplane/policy_key.h"
+#include "dataplane/policy_route.h"
 #include "dataplane/worker.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
-enum { FIELD_PROTOCOL, FIELD_LOCAL, FIELD_REMOTE, FIELD_LOCAL_PORT, FIELD_REMOTE_PORT, FIELDS };
+// ---- matching, any worker
+// -------------------------------------------------------------------------
 
-static const struct rte_acl_field_def field_defs[FIELDS] = {
-    {RTE_ACL_FIELD_TYPE_BITMASK, 1, FIELD_PROTOCOL, 0, offsetof(struct td_policy_key, protocol)},
-    {RTE_ACL_FIELD_TYPE_MASK, 4, FIELD_LOCAL, 1, offsetof(struct td_policy_key, local)},
-    {RTE_ACL_FIELD_TYPE_MASK, 4, FIELD_REMOTE, 2, offsetof(struct td_policy_key, remote)},
-    {RTE_ACL_FIELD_TYPE_RANGE, 2, FIELD_LOCAL_PORT, 3, offsetof(struct td_policy_key, local_port)},
-    {RTE_ACL_FIELD_TYPE_RANGE, 2, FIELD_REMOTE_PORT, 3, offsetof(struct td_policy_key, remote_port)},
-};
-
-RTE_ACL_RULE_DEF(acl_rule, FIELDS);
-
-static bool has_ports(uint8_t protocol)
+// Finds the rules of the keys of one family; the other's results stay as they
+// are.
+static void family_classify(struct rte_acl_ctx *context, const struct td_policy_key *keys, uint8_t family,
+    uint32_t *results, unsigned count)
 {
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+	const uint8_t *data[TD_BURST];
+	uint32_t found[TD_BURST] = {0};
+	uint8_t places[TD_BURST];
+	unsigned used = 0;
+
+	if (!context)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		if (keys[i].family == family) {
+			places[used] = (uint8_t)i;
+			data[used++] = (const uint8_t *)&keys[i];
+		}
+	if (used == 0)
+		return;
+	rte_acl_classify(context, data, found, used, 1);
+	for (unsigned i = 0; i < used; i++)
+		results[places[i]] = found[i];
 }
 
-void td_policy_key_fill(struct td_policy_key *key, const struct rte_mbuf *mbuf, bool outbound)
-{
-	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
-	unsigned header = rte_ipv4_hdr_len(ip);
-	rte_be16_t ports[2] = {0, 0};
-
-	// A fragment behind the first has no ports; it then matches rules for any port only (RFC 4301 7.1).
-	if (has_ports(ip->next_proto_id) &&
-	    !(ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) &&
-	    mbuf->data_len >= header + sizeof(ports))
-		memcpy(ports, rte_pktmbuf_mtod_offset(mbuf, const void *, header), sizeof(ports));
-	*key = (struct td_policy_key){
-	    .protocol = ip->next_proto_id,
-	    .local = outbound ? ip->src_addr : ip->dst_addr,
-	    .remote = outbound ? ip->dst_addr : ip->src_addr,
-	    .local_port = outbound ? ports[0] : ports[1],
-	    .remote_port = outbound ? ports[1] : ports[0],
-	};
-}
-
-void td_policy_classify(const struct td_policy_set *set, bool outbound, const struct td_policy_key *keys,
+void td_policy_lookup(const struct td_policy_set *set, bool outbound, struct rte_mbuf *const *mbufs,
     const struct td_policy_rule **rules, unsigned count)
 {
-	struct rte_acl_ctx *context = set ? (outbound ? set->out : set->in) : NULL;
-	const uint8_t *data[TD_BURST];
+	struct td_policy_key keys[TD_BURST];
 	uint32_t results[TD_BURST] = {0};
 
 	for (unsigned i = 0; i < count; i++)
-		data[i] = (const uint8_t *)&keys[i];
-	if (context)
-		rte_acl_classify(context, data, results, count, 1);
+		td_policy_key_fill(&keys[i], mbufs[i], outbound);
+	if (set) {
+		family_classify(set->ipv4[outbound], keys, 4, results, count);
+		family_classify(set->ipv6[outbound], keys, 6, results, count);
+	}
 	// A rule's userdata is its index plus one; 0 is rte_acl's "no match".
 	for (unsigned i = 0; i < count; i++)
-		rules[i] = results[i] ? &set->rules[results[i] - 1] : NULL;
+		if (results[i])
+			rules[i] = &set->rules[results[i] - 1];
+		else
+			rules[i] = keys[i].family ? td_policy_route_find(&keys[i]) : NULL;
 }
 
-// ---- building, control thread -----------------------------------------------------------------
+// ---- checking, control thread
+// ---------------------------------------------------------------------
 
-static void rule_prefix(struct rte_acl_field *field, const struct td_prefix *prefix)
+// The side is "local" or "remote". Returns what is wrong, or NULL.
+static const char *side_check(const struct td_prefix *prefix, const struct td_ip *high)
 {
-	if (prefix->ip.family == 4) {
-		field->value.u32 = td_ip_v4(&prefix->ip);
-		field->mask_range.u32 = prefix->length;
-	}
+	uint8_t family = prefix->ip.family;
+
+	if (family == 0)
+		return high->family ? "has a last address but no first one" : NULL;
+	if (family != 4 && family != 6)
+		return "is of no known address family";
+	if (prefix->length > 8 * td_ip_length(family))
+		return "has a longer prefix than addresses are";
+	if (high->family == 0)
+		return NULL;
+	if (high->family != family)
+		return "mixes IPv4 and IPv6 in one range";
+	return memcmp(prefix->ip.bytes, high->bytes, td_ip_length(family)) > 0
+	           ? "is a range whose first address is greater than the last"
+	           : NULL;
 }
 
-static void rule_ports(struct rte_acl_field *field, uint16_t low, uint16_t high)
+static bool is_any(uint16_t low, uint16_t high)
 {
-	field->value.u16 = low;
-	field->mask_range.u16 = high;
+	return low == 0 && high == UINT16_MAX;
 }
 
-static void rule_fill(struct acl_rule *rule, const struct td_dp_policy *policy, unsigned index)
+static const char *ports_check(const struct td_dp_policy *policy, uint16_t low, uint16_t high)
 {
-	*rule = (struct acl_rule){.data = {
-	                              .category_mask = 1,
-	                              .priority = RTE_ACL_MAX_PRIORITY - (int32_t)index, // the first wins
-	                              .userdata = index + 1,
-	                          }};
-	rule->field[FIELD_PROTOCOL].value.u8 = policy->protocol;
-	rule->field[FIELD_PROTOCOL].mask_range.u8 = policy->protocol ? 0xff : 0;
-	rule_prefix(&rule->field[FIELD_LOCAL], &policy->local);
-	rule_prefix(&rule->field[FIELD_REMOTE], &policy->remote);
-	rule_ports(&rule->field[FIELD_LOCAL_PORT], policy->local_port_low, policy->local_port_high);
-	rule_ports(&rule->field[FIELD_REMOTE_PORT], policy->remote_port_low, policy->remote_port_high);
+	uint8_t family = policy->protocol == IPPROTO_ICMP ? 4 : policy->protocol == IPPROTO_ICMPV6 ? 6 : 0;
+
+	if (low > high)
+		return "is a range whose first number is greater than the last";
+	if (is_any(low, high))
+		return NULL;
+	if (family)
+		return td_policy_acl_for(policy, family) ? NULL : "is of ICMP of the other address family";
+	if (!td_policy_has_ports(policy->protocol))
+		return "needs protocol tcp, udp, sctp, icmp or icmpv6";
+	return low == 0 ? "begins with 0, which is no port" : NULL;
 }
 
-// Builds the context of one direction; *context stays NULL when no policy has it. Returns 0 or -errno.
-static int context_build(const struct td_dp_policy *policies, unsigned count,
-    enum td_policy_direction direction, struct rte_acl_ctx **context)
+// Names the field that is wrong and says why; NULL when none is.
+static const char *policy_check(const struct td_dp_policy *policy, const char **field)
 {
-	static unsigned serial; // rte_acl finds contexts by name
-	char name[RTE_ACL_NAMESIZE];
-	unsigned rules = 0;
+	uint8_t local = policy->local.ip.family, remote = policy->remote.ip.family;
+	const char *reason;
 
-	for (unsigned i = 0; i < count; i++)
-		rules += (policies[i].directions & direction) != 0;
-	if (rules == 0)
-		return 0;
-	snprintf(name, sizeof(name), "policy%u", serial++);
-	struct rte_acl_param param = {
-	    .name = name,
-	    .socket_id = SOCKET_ID_ANY,
-	    .rule_size = RTE_ACL_RULE_SZ(FIELDS),
-	    .max_rule_num = rules,
-	};
-	*context = rte_acl_create(&param);
-	if (!*context)
-		return -ENOMEM;
-	for (unsigned i = 0; i < count; i++) {
-		struct acl_rule rule;
-
-		if (!(policies[i].directions & direction))
-			continue;
-		rule_fill(&rule, &policies[i], i);
-		int result = rte_acl_add_rules(*context, (struct rte_acl_rule *)&rule, 1);
-		if (result)
-			return result;
-	}
-	struct rte_acl_config config = {.num_categories = 1, .num_fields = FIELDS};
-	memcpy(config.defs, field_defs, sizeof(field_defs));
-	return rte_acl_build(*context, &config);
+	*field = "local";
+	if ((reason = side_check(&policy->local, &policy->local_high)))
+		return reason;
+	*field = "remote";
+	if ((reason = side_check(&policy->remote, &policy->remote_high)))
+		return reason;
+	if (local && remote && local != remote)
+		return "is not of the same address family as local";
+	*field = "local_port";
+	if ((reason = ports_check(policy, policy->local_port_low, policy->local_port_high)))
+		return reason;
+	*field = "remote_port";
+	if ((reason = ports_check(policy, policy->remote_port_low, policy->remote_port_high)))
+		return reason;
+	*field = "direction";
+	if ((policy->directions & TD_POLICY_BOTH) == 0)
+		return "is missing";
+	*field = "tunnel";
+	if ((policy->action == TD_POLICY_PROTECT) != (policy->tunnel != NULL))
+		return "is for action protect, and needed by it";
+	return NULL;
 }
+
+// ---- building, control thread
+// ---------------------------------------------------------------------
 
 static void set_free(struct td_policy_set *set)
 {
-	rte_acl_free(set->out);
-	rte_acl_free(set->in);
+	for (unsigned outbound = 0; outbound < 2; outbound++) {
+		// Both directions may share the context.
+		if (outbound == 0 || set->ipv4[1] != set->ipv4[0])
+			rte_acl_free(set->ipv4[outbound]);
+		if (outbound == 0 || set->ipv6[1] != set->ipv6[0])
+			rte_acl_free(set->ipv6[outbound]);
+	}
 	free(set);
 }
 
@@ -151,40 +159,52 @@ static void set_publish(struct td_policy_set *set)
 		td_rcu_retire(&old->retired, set_release);
 }
 
-static int policy_check(const struct td_dp_policy *policy, struct td_error *error)
+// Whether both directions have the same rules. Then they share the contexts,
+// whose building takes seconds when there are 10,000 policies.
+static bool is_symmetric(const struct td_dp_policy *policies, unsigned count)
 {
-	bool any_port = policy->local_port_low == 0 && policy->local_port_high == UINT16_MAX &&
-	                policy->remote_port_low == 0 && policy->remote_port_high == UINT16_MAX;
+	for (unsigned i = 0; i < count; i++) {
+		bool icmp = policies[i].protocol == IPPROTO_ICMP || policies[i].protocol == IPPROTO_ICMPV6;
 
-	if (policy->local.ip.family == 6 || policy->remote.ip.family == 6)
-		return td_error_set(
-		    error, -ENOTSUP, "policy", "local", "IPv6 is not supported in this version");
-	if (!any_port && !has_ports(policy->protocol))
-		return td_error_set(
-		    error, -EINVAL, "policy", "protocol", "ports need protocol tcp, udp or sctp");
-	if ((policy->action == TD_POLICY_PROTECT) != (policy->tunnel != NULL))
-		return td_error_set(
-		    error, -EINVAL, "policy", "tunnel", "is for action protect, and needed by it");
-	return 0;
+		if (policies[i].directions != TD_POLICY_BOTH || icmp)
+			return false;
+	}
+	return true;
+}
+
+static int set_build(struct td_policy_set *set, const struct td_dp_policy *policies, unsigned count)
+{
+	set->count = count;
+	for (unsigned i = 0; i < count; i++)
+		set->rules[i] = (struct td_policy_rule){policies[i].action, policies[i].tunnel};
+	int result = td_policy_acl_build(policies, count, TD_POLICY_IN, 4, &set->ipv4[0]);
+	if (result == 0)
+		result = td_policy_acl_build(policies, count, TD_POLICY_IN, 6, &set->ipv6[0]);
+	if (result)
+		return result;
+	if (is_symmetric(policies, count)) {
+		set->ipv4[1] = set->ipv4[0];
+		set->ipv6[1] = set->ipv6[0];
+		return 0;
+	}
+	result = td_policy_acl_build(policies, count, TD_POLICY_OUT, 4, &set->ipv4[1]);
+	return result ? result : td_policy_acl_build(policies, count, TD_POLICY_OUT, 6, &set->ipv6[1]);
 }
 
 int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error)
 {
 	for (unsigned i = 0; i < count; i++) {
-		int result = policy_check(&policies[i], error);
+		const char *field, *reason = policy_check(&policies[i], &field);
+		char object[32];
 
-		if (result)
-			return result;
+		snprintf(object, sizeof(object), "policy %u", i);
+		if (reason)
+			return td_error_set(error, -EINVAL, object, field, "%s", reason);
 	}
 	struct td_policy_set *set = calloc(1, sizeof(*set) + count * sizeof(set->rules[0]));
 	if (!set)
 		return td_error_set(error, -ENOMEM, "policy", "", "out of memory");
-	set->count = count;
-	for (unsigned i = 0; i < count; i++)
-		set->rules[i] = (struct td_policy_rule){policies[i].action, policies[i].tunnel};
-	int result = context_build(policies, count, TD_POLICY_OUT, &set->out);
-	if (result == 0)
-		result = context_build(policies, count, TD_POLICY_IN, &set->in);
+	int result = set_build(set, policies, count);
 	if (result) {
 		set_free(set);
 		return td_error_set(
@@ -197,4 +217,5 @@ int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct
 void td_policy_fini(void)
 {
 	set_publish(NULL);
+	td_policy_route_fini();
 }

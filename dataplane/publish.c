@@ -96,7 +96,10 @@ static int worker_create(unsigned id, int core)
 	worker->core = core;
 	worker->lcore = id + 1; // lcore 0 is the control thread
 	worker->mgr = td_suite_manager_create();
-	if (!worker->mgr || td_spi_table_init(&worker->spi_table))
+	for (unsigned i = 0; i < 2; i++)
+		worker->reassembly[i] = td_reassembly_create(TD_REASSEMBLY_ENTRIES, SOCKET_ID_ANY);
+	if (!worker->mgr || !worker->reassembly[0] || !worker->reassembly[1] ||
+	    td_spi_table_init(&worker->spi_table))
 		return -ENOMEM;
 	return rings_create(worker);
 }
@@ -195,6 +198,8 @@ static void worker_free(struct td_worker *worker)
 		ring_free(worker->punt[class], true);
 	ring_free(worker->inject, true);
 	ring_free(worker->events, false);
+	for (unsigned i = 0; i < 2; i++)
+		td_reassembly_destroy(worker->reassembly[i]);
 	td_spi_table_fini(&worker->spi_table);
 	td_suite_manager_destroy(worker->mgr);
 	rte_free(worker);

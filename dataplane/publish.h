@@ -118,7 +118,8 @@ struct td_dp_route {
 	unsigned port; // for LOCAL: whose TAP gets it
 	struct td_ip via; // for VIA
 };
-// Adds or replaces the route of a prefix. Returns 0, -ENOTSUP (IPv6 for now), -ENOSPC or -ENOMEM.
+// Adds or replaces the route of a prefix. Returns 0, -ENOTSUP (a next hop of the other
+// family), -ENOSPC or -ENOMEM.
 int td_dp_route_set(const struct td_dp_route *route);
 void td_dp_route_delete(const struct td_prefix *prefix);
 // A resolved neighbour. Packets that were held for it go out.
@@ -139,18 +140,40 @@ void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel);
 enum td_policy_action { TD_POLICY_DISCARD, TD_POLICY_BYPASS, TD_POLICY_PROTECT };
 enum td_policy_direction { TD_POLICY_OUT = 1, TD_POLICY_IN = 2, TD_POLICY_BOTH = 3 };
 
+// Selectors (RFC 4301 4.4.1.1). An address is a prefix, or a range from local.ip to local_high when that is
+// set (the prefix length then means nothing). A policy without any address is for both families.
 struct td_dp_policy {
 	enum td_policy_direction directions;
 	enum td_policy_action action;
 	struct td_prefix local, remote; // family 0: any
+	struct td_ip local_high, remote_high; // family 0: no range
 	uint8_t protocol; // 0: any
-	uint16_t local_port_low, local_port_high; // 0..65535: any; else 1 or more
-	uint16_t remote_port_low, remote_port_high; // ports need protocol TCP, UDP or SCTP
+	// 0..65535: any, also where a packet shows none (a fragment behind the first). Anything else needs a
+	// protocol that has them, and is one of
+	// - ports, from 1 up, of TCP, UDP and SCTP;
+	// - ICMP or ICMPv6 messages as numbers type << 8 | code: local_port those that are sent from the
+	// local
+	//   side, remote_port those that come from the remote one (RFC 4301 4.4.1.3, and IKEv2's traffic
+	//   selectors). To ping out: local 0x800..0x8ff, remote 0..0xff.
+	uint16_t local_port_low, local_port_high;
+	uint16_t remote_port_low, remote_port_high;
 	struct td_dp_tunnel *tunnel; // for PROTECT
 };
-// Replaces all policies: the first that matches counts, no match means discard. Nothing is changed
-// on error: -EINVAL, -ENOTSUP (IPv6 for now) or -ENOMEM.
+// Replaces all policies at once: the first that matches counts; where none does, the tunnel routes decide.
+// Nothing is changed on error: -EINVAL (the error's object says which policy, counted from 0) or -ENOMEM.
 int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error);
+
+// Tunnel routes stand behind all policies: the longest prefix that covers the remote address (outbound the
+// destination, inbound the source) protects the packet by its tunnel; without any it is discarded.
+#define TD_TUNNEL_ROUTES_MAX (1u << 17) // of each family
+
+// Adds the route of a prefix or gives it another tunnel. Workers see another tunnel at once, a new prefix at
+// once or a few grace periods later. Returns 0, -EINVAL, -ENOSPC or -ENOMEM (of the data plane's memory; the
+// first route of a family takes about 190 MB).
+int td_dp_tunnel_route_set(const struct td_prefix *prefix, struct td_dp_tunnel *tunnel);
+// From now on no packet takes the prefix's tunnel, which may be removed. For a few grace periods such packets
+// are discarded even where a shorter prefix covers them.
+void td_dp_tunnel_route_delete(const struct td_prefix *prefix);
 
 // ---- security associations --------------------------------------------------------------------
 
@@ -165,6 +188,8 @@ unsigned td_dp_suite_count(void);
 const struct td_suite_info *td_dp_suite_info(unsigned suite);
 // Returns the suite's number or -ENOENT.
 int td_dp_suite_find(const char *name);
+// Whether this CPU runs the suite, and in constant time. Also before td_dp_start.
+bool td_dp_suite_available(unsigned suite);
 
 // 0 means no limit. A soft limit raises an event once, a hard limit stops the SA.
 struct td_sa_limits {
@@ -172,7 +197,13 @@ struct td_sa_limits {
 	uint64_t soft_packets, hard_packets;
 };
 
+enum td_sa_mode { TD_SA_TUNNEL, TD_SA_TRANSPORT };
+enum td_df { TD_DF_COPY, TD_DF_SET, TD_DF_CLEAR }; // of an IPv4 outer header (RFC 4301 8.1)
+
+#define TD_DSCP_COPY (-1)
+
 struct td_sa_params {
+	enum td_sa_mode mode;
 	uint32_t spi; // host order
 	struct td_dp_tunnel *tunnel;
 	unsigned owner; // worker
@@ -181,6 +212,10 @@ struct td_sa_params {
 	bool esn; // 64-bit sequence numbers (RFC 4303 2.2.1)
 	unsigned replay_window; // packets, inbound
 	struct td_ip local, remote; // outer addresses; inbound packets must carry them too
+	// UDP encapsulation (RFC 3948); 0: none. Inbound packets must have it then, from whatever source.
+	uint16_t udp_local_port, udp_remote_port;
+	enum td_df df; // outbound
+	int dscp; // outbound: 0 to 63, or TD_DSCP_COPY
 	struct td_sa_limits limits;
 };
 
@@ -202,10 +237,21 @@ void td_dp_sa_in_remove(struct td_sa_in *sa);
 void td_dp_sa_out_remove(struct td_sa_out *sa);
 // Makes sa (NULL: none) the outbound SA of a tunnel for the packets of one worker, by one pointer store.
 void td_dp_tunnel_switch(struct td_dp_tunnel *tunnel, unsigned worker, struct td_sa_out *sa);
+// The longest packet, sealed, that the path of a tunnel is known to carry; 0: that of the port.
+void td_dp_tunnel_pmtu(struct td_dp_tunnel *tunnel, unsigned mtu);
 struct td_sa_out *td_dp_tunnel_current(const struct td_dp_tunnel *tunnel, unsigned worker);
 // Makes the owner refuse (inbound: drop "esp_in_expired"; outbound: drop "esp_out_expired") from now on.
 void td_dp_sa_in_stop(struct td_sa_in *sa);
 void td_dp_sa_out_stop(struct td_sa_out *sa);
+
+// The peer of a UDP-encapsulated outbound SA has moved; packets go there from now on. Returns 0 or -ENOMEM.
+int td_dp_sa_out_move(struct td_sa_out *sa, const struct td_ip *remote, uint16_t udp_remote_port);
+
+// The tunnel has a new peer address: every inbound SA tells again where its packets come from.
+void td_dp_tunnel_moved(struct td_dp_tunnel *tunnel);
+// Sends one NAT keepalive (RFC 3948 2.3). Returns 0, -ENOMEM or -ENOBUFS.
+int td_dp_nat_keepalive(
+    const struct td_ip *local, const struct td_ip *remote, uint16_t udp_local_port, uint16_t udp_remote_port);
 
 struct td_sa_stats {
 	uint64_t packets, bytes; // payload bytes
@@ -225,6 +271,8 @@ enum td_event_kind {
 	TD_EVENT_SOFT_LIMIT, // spi, tunnel, limit, outbound
 	TD_EVENT_HARD_LIMIT, // spi, tunnel, limit, outbound
 	TD_EVENT_ACQUIRE, // tunnel, source, destination, protocol: a packet met no outbound SA
+	TD_EVENT_PMTU, // spi (outbound), destination, source, count: MTU; unauthenticated, a hint only
+	TD_EVENT_PEER_MOVED, // spi, tunnel, source, source_port: authenticated, of a UDP-encapsulated SA
 	TD_EVENT_RESOLVE, // port, destination: a packet waits for this neighbour
 };
 enum td_limit_kind { TD_LIMIT_TIME, TD_LIMIT_BYTES, TD_LIMIT_PACKETS, TD_LIMIT_SEQUENCE };
@@ -236,6 +284,7 @@ struct td_event {
 	uint32_t tunnel; // id of td_dp_tunnel_create
 	uint32_t count;
 	uint16_t port, worker;
+	uint16_t source_port; // UDP
 	bool outbound;
 	uint8_t protocol;
 	struct td_ip source, destination;

@@ -2,6 +2,8 @@
 // The exception path: packets for the gateway itself go to the kernel, the kernel's packets come in.
 // Rings lie between, so that no worker makes a system call.
 
+#include "dataplane/ip_packet.h"
+#include "dataplane/ipv6_ext.h"
 #include "dataplane/worker.h"
 
 #include <errno.h>
@@ -25,27 +27,46 @@ static const struct {
 
 // ---- workers: to the kernel -------------------------------------------------------------------
 
-// True for UDP with an IKE port; fragments behind the first are not.
-static bool is_ike(const struct rte_mbuf *mbuf, bool source)
+// The upper protocol's place in an IP packet. False: it shows none (malformed, or a fragment behind the
+// first).
+static bool upper_find(struct rte_mbuf *mbuf, uint8_t *protocol, uint32_t *offset)
 {
-	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *);
-	unsigned header = rte_ipv4_hdr_len(ip);
+	if (td_ip_family(mbuf) == 4) {
+		const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
 
-	if (ip->next_proto_id != IPPROTO_UDP || mbuf->data_len < header + sizeof(struct rte_udp_hdr) ||
-	    ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK))
+		*protocol = ip->next_proto_id;
+		*offset = rte_ipv4_hdr_len(ip);
+		return !(ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK));
+	}
+	struct td_ipv6_upper upper;
+	if (!td_ipv6_upper(rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len, &upper))
 		return false;
-	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, header);
+	*protocol = upper.protocol;
+	*offset = upper.offset;
+	return upper.first;
+}
+
+// True for UDP with an IKE port.
+static bool is_ike(struct rte_mbuf *mbuf, bool source)
+{
+	uint8_t protocol;
+	uint32_t offset;
+
+	if (!upper_find(mbuf, &protocol, &offset) || protocol != IPPROTO_UDP ||
+	    mbuf->data_len < offset + sizeof(struct rte_udp_hdr))
+		return false;
+	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, offset);
 	uint16_t port = rte_be_to_cpu_16(source ? udp->src_port : udp->dst_port);
 	return port == IKE_PORT || port == IKE_NATT_PORT;
 }
 
-enum td_punt_class td_punt_classify(const struct rte_mbuf *mbuf)
+enum td_punt_class td_punt_classify(struct rte_mbuf *mbuf)
 {
+	uint8_t protocol = td_ip_protocol(mbuf);
+
 	if (is_ike(mbuf, false))
 		return TD_PUNT_IKE;
-	return rte_pktmbuf_mtod(mbuf, const struct rte_ipv4_hdr *)->next_proto_id == IPPROTO_ICMP
-	           ? TD_PUNT_ICMP
-	           : TD_PUNT_OTHER;
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? TD_PUNT_ICMP : TD_PUNT_OTHER;
 }
 
 void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class)
@@ -65,6 +86,7 @@ void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbu
 
 void td_punt(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class)
 {
+	uint8_t family = td_ip_family(mbuf);
 	struct rte_ether_hdr *ether = (struct rte_ether_hdr *)rte_pktmbuf_prepend(mbuf, sizeof(*ether));
 
 	if (!ether) {
@@ -76,33 +98,56 @@ void td_punt(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enu
 	*ether = (struct rte_ether_hdr){
 	    .dst_addr = td_dp.ports[port].mac,
 	    .src_addr = {.addr_bytes = {RTE_ETHER_LOCAL_ADMIN_ADDR}},
-	    .ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4),
+	    .ether_type = rte_cpu_to_be_16(family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6),
 	};
 	td_punt_frame(worker, port, mbuf, class);
 }
 
 // ---- workers: from the kernel -----------------------------------------------------------------
 
-// Neighbour discovery and router solicitation (RFC 4861) bypass the policy, as ARP does.
-static bool is_nd(const struct rte_mbuf *mbuf)
+// Neighbour discovery (RFC 4861) bypasses the policy, as ARP does. mbuf starts at its IP header.
+static bool is_nd(struct rte_mbuf *mbuf)
 {
-	const struct rte_ipv6_hdr *ip =
-	    rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
+	uint8_t protocol;
+	uint32_t offset;
 
-	if (mbuf->data_len < RTE_ETHER_HDR_LEN + sizeof(*ip) + 1 || ip->proto != IPPROTO_ICMPV6)
+	if (td_ip_family(mbuf) != 6 || !upper_find(mbuf, &protocol, &offset) || protocol != IPPROTO_ICMPV6 ||
+	    mbuf->data_len <= offset)
 		return false;
-	uint8_t type = *(const uint8_t *)(ip + 1);
+	uint8_t type = *rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, offset);
 	return type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT;
 }
 
-// One IPv4 packet of the kernel towards the outside. True: it is the kernel's own key exchange and goes out
-// as it is.
-static bool inject_ipv4_is_ike(struct rte_mbuf *mbuf)
+// One frame of the kernel. True: it is an IP packet that has to pass the outbound policy, and starts at its
+// IP header now. Else it was sent or dropped.
+static bool inject_frame(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
-	if (mbuf->data_len < sizeof(struct rte_ipv4_hdr) ||
-	    mbuf->data_len < rte_ipv4_hdr_len(td_packet_ipv4(mbuf)))
+	uint8_t port = td_packet(mbuf)->port;
+	uint16_t type = rte_be_to_cpu_16(rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->ether_type);
+	uint16_t total = 0;
+
+	if (td_dp.ports[port].config.role == TD_ROLE_INSIDE || type == RTE_ETHER_TYPE_ARP) {
+		td_tx(worker, port, mbuf);
 		return false;
-	return is_ike(mbuf, true);
+	}
+	if (type != RTE_ETHER_TYPE_IPV4 && type != RTE_ETHER_TYPE_IPV6) {
+		td_drop(worker, mbuf, TD_DROP_RX_ETHERTYPE);
+		return false;
+	}
+	rte_pktmbuf_adj(mbuf, RTE_ETHER_HDR_LEN);
+	enum td_drop reason = td_ip_check(rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len, false, &total);
+	// The kernel's first packets on an interface have no source yet (DHCP, MLD); policy decides on them.
+	if (reason != TD_DROP_COUNT && reason != TD_DROP_IP_SOURCE) {
+		td_drop(worker, mbuf, reason);
+		return false;
+	}
+	if (is_ike(mbuf, true) || is_nd(mbuf)) {
+		rte_pktmbuf_prepend(mbuf, RTE_ETHER_HDR_LEN); // the header is still there
+		td_tx(worker, port, mbuf);
+		return false;
+	}
+	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
+	return true;
 }
 
 void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
@@ -111,31 +156,11 @@ void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned
 	unsigned outbound_count = 0;
 
 	td_counter_add(&worker->counters.injected, count);
-	for (unsigned i = 0; i < count; i++) {
-		struct rte_mbuf *mbuf = mbufs[i];
-		uint8_t port = td_packet(mbuf)->port;
-		uint16_t type = rte_be_to_cpu_16(rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->ether_type);
-
-		if (td_dp.ports[port].config.role == TD_ROLE_INSIDE || type == RTE_ETHER_TYPE_ARP ||
-		    (type == RTE_ETHER_TYPE_IPV6 && is_nd(mbuf))) {
-			td_tx(worker, port, mbuf);
-			continue;
-		}
-		if (type != RTE_ETHER_TYPE_IPV4) {
-			td_drop(worker, mbuf,
-			    type == RTE_ETHER_TYPE_IPV6 ? TD_DROP_POLICY_NONE : TD_DROP_RX_ETHERTYPE);
-			continue;
-		}
-		rte_pktmbuf_adj(mbuf, RTE_ETHER_HDR_LEN);
-		if (inject_ipv4_is_ike(mbuf)) {
-			rte_pktmbuf_prepend(mbuf, RTE_ETHER_HDR_LEN); // the header is still there
-			td_tx(worker, port, mbuf);
-		} else if (mbuf->data_len < sizeof(struct rte_ipv4_hdr)) {
-			td_drop(worker, mbuf, TD_DROP_RX_RUNT);
-		} else {
-			outbound[outbound_count++] = mbuf;
-		}
-	}
+	for (unsigned i = 0; i < count; i++)
+		if (td_packet(mbufs[i])->own)
+			td_forward(worker, &mbufs[i], 1, false);
+		else if (inject_frame(worker, mbufs[i]))
+			outbound[outbound_count++] = mbufs[i];
 	td_outbound(worker, outbound, outbound_count);
 }
 

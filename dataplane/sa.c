@@ -73,6 +73,18 @@ void td_dp_tunnel_switch(struct td_dp_tunnel *tunnel, unsigned worker, struct td
 {
 	// The single-store switch of docs/architecture.md. Pairs with the acquire in esp_out.c.
 	__atomic_store_n(&tunnel->out[worker], sa, __ATOMIC_RELEASE);
+	// Pairs with the acquire in td_acquire_poll.
+	__atomic_store_n(&td_dp.switch_generation, td_dp.switch_generation + 1, __ATOMIC_RELEASE);
+}
+
+void td_dp_tunnel_moved(struct td_dp_tunnel *tunnel)
+{
+	__atomic_store_n(&tunnel->peer_generation, tunnel->peer_generation + 1, __ATOMIC_RELAXED);
+}
+
+void td_dp_tunnel_pmtu(struct td_dp_tunnel *tunnel, unsigned mtu)
+{
+	__atomic_store_n(&tunnel->pmtu, (uint16_t)mtu, __ATOMIC_RELAXED);
 }
 
 struct td_sa_out *td_dp_tunnel_current(const struct td_dp_tunnel *tunnel, unsigned worker)
@@ -84,25 +96,29 @@ struct td_sa_out *td_dp_tunnel_current(const struct td_dp_tunnel *tunnel, unsign
 
 static int params_check(const struct td_sa_params *params, struct td_error *error)
 {
-	if (params->local.family != 4 || params->remote.family != 4)
+	const struct td_suite_info *info = &td_suite_at(params->suite)->info;
+
+	if (params->local.family != params->remote.family || params->local.family == 0)
 		return td_error_set(
-		    error, -ENOTSUP, NULL, "tunnel", "outer addresses must be IPv4 in this version");
-	if (params->key->length != td_suite_at(params->suite)->info.key_bytes)
+		    error, -EINVAL, NULL, "tunnel", "needs outer addresses of one family at both ends");
+	if (!td_dp_suite_available(params->suite))
+		return td_error_set(
+		    error, -ENOTSUP, NULL, "suite", "%s: this CPU lacks the instructions for it", info->name);
+	if (params->key->length != info->key_bytes)
 		return td_error_set(error, -EINVAL, NULL, "key", "is %zu bytes, %s needs %u",
-		    params->key->length, td_suite_at(params->suite)->info.name,
-		    td_suite_at(params->suite)->info.key_bytes);
+		    params->key->length, info->name, info->key_bytes);
+	if ((params->udp_local_port == 0) != (params->udp_remote_port == 0))
+		return td_error_set(error, -EINVAL, NULL, "udp_port", "is needed at both ends or at none");
 	return 0;
 }
 
-// Expands the key behind an SA's structure and takes the salt from its end.
-static const void *key_install(void *schedule, const struct td_sa_params *params, uint32_t *salt)
+// Expands the key behind an SA's structure. Returns 0 or -errno.
+static int key_install(void *schedule, const struct td_sa_params *params, struct td_error *error)
 {
-	const struct td_suite *suite = td_suite_at(params->suite);
-	size_t key_bytes = params->key->length - suite->salt_bytes;
+	int result = td_suite_at(params->suite)->expand(td_dp.control_mgr, params->key->bytes, schedule);
 
-	suite->expand(td_dp.control_mgr, params->key->bytes, schedule);
-	memcpy(salt, params->key->bytes + key_bytes, suite->salt_bytes);
-	return schedule;
+	return result ? td_error_set(error, result, NULL, "", "cannot expand the key: %s", strerror(-result))
+	              : 0;
 }
 
 struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td_error *error)
@@ -128,31 +144,27 @@ struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td
 	sa->spi = params->spi;
 	sa->suite = suite;
 	sa->bitmap = (uint64_t *)(sa + 1);
-	sa->schedule = key_install((uint8_t *)(sa + 1) + bitmap_bytes, params, &sa->salt);
+	uint8_t *schedule = (uint8_t *)(sa + 1) + bitmap_bytes;
+	sa->schedule = schedule;
+	if (key_install(schedule, params, error)) {
+		td_slab_free(sa, size);
+		return NULL;
+	}
 	td_replay_init(&sa->replay, params->replay_window);
 	sa->owner = (uint16_t)params->owner;
 	sa->esn = params->esn;
 	sa->tunnel = params->tunnel;
-	sa->outer_family = 4;
-	sa->outer_source = rte_cpu_to_be_32(td_ip_v4(&params->remote));
-	sa->outer_destination = rte_cpu_to_be_32(td_ip_v4(&params->local));
+	sa->mode = params->mode;
+	sa->udp = params->udp_remote_port != 0;
+	sa->peer_generation = params->tunnel->peer_generation;
+	sa->peer_port = rte_cpu_to_be_16(params->udp_remote_port);
+	sa->outer_family = params->local.family;
+	memcpy(sa->local, params->local.bytes, sizeof(sa->local));
+	memcpy(sa->remote, params->remote.bytes, sizeof(sa->remote));
 	sa->limits = params->limits;
 	sa->check_packets = td_limit_next(sa->limits.soft_packets, sa->limits.hard_packets, false);
 	sa->check_bytes = td_limit_next(sa->limits.soft_bytes, sa->limits.hard_bytes, false);
 	return sa;
-}
-
-// The outer header with everything that is the same for all packets (RFC 4301 5.1.2.1).
-static void outer_template(struct rte_ipv4_hdr *outer, const struct td_sa_params *params)
-{
-	*outer = (struct rte_ipv4_hdr){
-	    .version_ihl = RTE_IPV4_VHL_DEF,
-	    .time_to_live = TD_IPV4_TTL,
-	    .next_proto_id = IPPROTO_ESP,
-	    .src_addr = rte_cpu_to_be_32(td_ip_v4(&params->local)),
-	    .dst_addr = rte_cpu_to_be_32(td_ip_v4(&params->remote)),
-	};
-	outer->hdr_checksum = rte_raw_cksum(outer, sizeof(*outer)); // folded sum, not inverted
 }
 
 // The soft limit that the sequence space itself sets on an SA without ESN.
@@ -183,7 +195,9 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 	if (params_check(params, error))
 		return NULL;
 	struct td_sa_out *sa = td_slab_alloc(size);
-	if (!sa || td_random(&sa->iv_base, sizeof(sa->iv_base))) {
+	struct td_outer *outer = td_outer_create(params);
+	if (!sa || !outer || td_random(&sa->iv_base, sizeof(sa->iv_base))) {
+		td_outer_free(outer);
 		td_slab_free(sa, size);
 		td_error_set(error, -ENOMEM, NULL, "", "out of memory");
 		return NULL;
@@ -191,15 +205,38 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 	sa->alloc_bytes = (uint32_t)size;
 	sa->spi = rte_cpu_to_be_32(params->spi);
 	sa->suite = suite;
-	sa->schedule = key_install(sa + 1, params, &sa->salt);
+	sa->schedule = sa + 1;
+	if (key_install(sa + 1, params, error)) {
+		td_outer_free(outer);
+		td_slab_free(sa, size);
+		return NULL;
+	}
 	sa->owner = (uint16_t)params->owner;
+	sa->mode = params->mode;
 	sa->esn = params->esn;
 	sa->tunnel = params->tunnel;
-	sa->outer_family = 4;
-	outer_template(&sa->outer, params);
+	sa->outer = outer;
 	sa->limits = params->limits;
 	td_sa_out_rearm(sa);
 	return sa;
+}
+
+static void outer_release(struct td_retired *retired)
+{
+	td_outer_free(RTE_PTR_SUB(retired, offsetof(struct td_outer, retired)));
+}
+
+int td_dp_sa_out_move(struct td_sa_out *sa, const struct td_ip *remote, uint16_t udp_remote_port)
+{
+	struct td_outer *old = (struct td_outer *)(uintptr_t)sa->outer;
+	struct td_outer *moved = td_outer_copy(old, remote, udp_remote_port);
+
+	if (!moved)
+		return -ENOMEM;
+	// Pairs with the acquire in esp_out.c.
+	__atomic_store_n(&sa->outer, moved, __ATOMIC_RELEASE);
+	td_rcu_retire(&old->retired, outer_release);
+	return 0;
 }
 
 // ---- publication ------------------------------------------------------------------------------
@@ -226,6 +263,7 @@ static void sa_out_release(struct td_retired *retired)
 {
 	struct td_sa_out *sa = RTE_PTR_SUB(retired, offsetof(struct td_sa_out, retired));
 
+	td_outer_free((struct td_outer *)(uintptr_t)sa->outer);
 	td_slab_free(sa, sa->alloc_bytes);
 }
 

@@ -5,6 +5,7 @@
 // only limits, events and statistics need comes last. Except where a comment names another writer,
 // fields are set before publication and never change, or belong to the owner worker.
 
+#include "dataplane/outer.h"
 #include "dataplane/publish.h"
 #include "dataplane/rcu.h"
 #include "dataplane/replay.h"
@@ -20,6 +21,8 @@
 struct td_dp_tunnel {
 	struct td_retired retired;
 	uint32_t id;
+	uint16_t pmtu; // learned path MTU, 0: none. Writer: control thread
+	uint32_t peer_generation; // grows when the peer moved. Writer: control thread
 	// The outbound SA for packets that worker i handles. Writer: control thread (one release store, which
 	// pairs with the acquire in esp_out.c: the SA is complete when it is seen). May belong to another
 	// worker: then the packet is handed to that owner.
@@ -29,7 +32,6 @@ struct td_dp_tunnel {
 struct td_sa_in {
 	// Line 0: every packet.
 	uint32_t spi; // host order
-	uint32_t salt;
 	const struct td_suite *suite;
 	const void *schedule;
 	uint64_t *bitmap;
@@ -42,12 +44,20 @@ struct td_sa_in {
 
 	// Line 1: every packet, after decryption.
 	alignas(RTE_CACHE_LINE_SIZE) struct td_dp_tunnel *tunnel;
-	rte_be32_t outer_source, outer_destination;
 	uint64_t packets, bytes; // Writer: owner
 	uint64_t check_packets, check_bytes; // beyond these a limit is near. Writer: owner
-	uint8_t outer_family; // 4
+	uint8_t outer_family;
+	enum td_sa_mode mode;
+	bool udp; // packets come UDP-encapsulated, from whatever source
+	uint32_t peer_generation; // of the tunnel, when this SA last told where the peer is. Writer: owner
+	rte_be16_t peer_port; // of the last authenticated packet; for udp. Writer: owner
 
-	// Lines 2 and 3: errors, limits, memory.
+	// Line 2: addresses.
+	alignas(RTE_CACHE_LINE_SIZE) uint8_t local[16]; // outer destination
+	uint8_t
+	    remote[16]; // outer source; for udp that of the last authenticated packet, written by the owner
+
+	// Lines 3 and 4: errors, limits, memory.
 	alignas(RTE_CACHE_LINE_SIZE) uint64_t auth_failed; // Writer: owner
 	uint64_t replayed, malformed, policy_failed; // Writer: owner
 	uint64_t burst_start_tsc; // of the current second of failures. Writer: owner
@@ -67,17 +77,17 @@ struct td_sa_out {
 	const struct td_suite *suite;
 	const void *schedule;
 	uint64_t iv_base; // random, so that a key given again after a restart hardly repeats a nonce
-	uint32_t salt;
 	rte_be32_t spi;
 
 	// Line 1: every packet.
-	alignas(RTE_CACHE_LINE_SIZE) struct rte_ipv4_hdr outer; // template; checksum of its constant fields
+	alignas(RTE_CACHE_LINE_SIZE) const
+	    struct td_outer *outer; // Writer: control thread, by release stores
+	struct td_dp_tunnel *tunnel;
 	uint16_t owner; // worker
+	enum td_sa_mode mode;
 	bool esn;
 	bool stopped; // Writers: owner (limits), control thread (time); only ever set
 	bool soft_raised; // Writer: owner
-	uint8_t outer_family; // 4
-	struct td_dp_tunnel *tunnel;
 
 	// Line 2: limits, memory.
 	alignas(RTE_CACHE_LINE_SIZE) struct td_sa_limits limits;
@@ -86,8 +96,8 @@ struct td_sa_out {
 };
 
 _Static_assert(offsetof(struct td_sa_in, tunnel) == 64, "line 0 of an inbound SA is one cache line");
-_Static_assert(offsetof(struct td_sa_in, auth_failed) == 128, "hot half of an inbound SA is two lines");
-_Static_assert(sizeof(struct td_sa_in) <= 256, "an inbound SA without bitmap and schedule");
+_Static_assert(offsetof(struct td_sa_in, auth_failed) == 192, "hot part of an inbound SA is three lines");
+_Static_assert(sizeof(struct td_sa_in) <= 320, "an inbound SA without bitmap and schedule");
 _Static_assert(offsetof(struct td_sa_out, outer) == 64, "line 0 of an outbound SA is one cache line");
 _Static_assert(offsetof(struct td_sa_out, limits) == 128, "hot half of an outbound SA is two lines");
 _Static_assert(sizeof(struct td_sa_out) <= 256, "an outbound SA without schedule");

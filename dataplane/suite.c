@@ -2,64 +2,80 @@
 #include "dataplane/suite.h"
 
 #include "common/secret.h"
+#include "dataplane/suite_family.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define GCM_ICV_BYTES 16
-
-// Constant time: the position of the first wrong byte must not show.
-static bool icv_equal(const uint8_t *a, const uint8_t *b)
-{
-	uint64_t x[2], y[2];
-
-	memcpy(x, a, sizeof(x));
-	memcpy(y, b, sizeof(y));
-	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
-}
-
-// The direct GCM calls cost half of the job API for 64-byte packets (docs/architecture.md).
-#define GCM_SUITE(bits)                                                                                      \
-	static void gcm##bits##_expand(IMB_MGR *mgr, const uint8_t *key, void *schedule)                     \
-	{                                                                                                    \
-		IMB_AES##bits##_GCM_PRE(mgr, key, schedule);                                                 \
-	}                                                                                                    \
-	static void gcm##bits##_seal(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)                  \
-	{                                                                                                    \
-		struct gcm_context_data context;                                                             \
-                                                                                                             \
-		for (unsigned i = 0; i < count; i++)                                                         \
-			IMB_AES##bits##_GCM_ENC(mgr, ops[i].schedule, &context, ops[i].data, ops[i].data,    \
-			    ops[i].length, ops[i].nonce, ops[i].aad, ops[i].aad_length, ops[i].icv,          \
-			    GCM_ICV_BYTES);                                                                  \
-	}                                                                                                    \
-	static void gcm##bits##_open(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)                  \
-	{                                                                                                    \
-		struct gcm_context_data context;                                                             \
-		uint8_t icv[GCM_ICV_BYTES];                                                                  \
-                                                                                                             \
-		for (unsigned i = 0; i < count; i++) {                                                       \
-			IMB_AES##bits##_GCM_DEC(mgr, ops[i].schedule, &context, ops[i].data, ops[i].data,    \
-			    ops[i].length, ops[i].nonce, ops[i].aad, ops[i].aad_length, icv, GCM_ICV_BYTES); \
-			ops[i].authentic = icv_equal(icv, ops[i].icv);                                       \
-		}                                                                                            \
-	}
-
-GCM_SUITE(128)
-GCM_SUITE(256)
+// Without these the library emulates AES by tables, slowly and not in constant time.
+#define NEEDS_AES IMB_FEATURE_AESNI
+#define NEEDS_GCM (IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ)
+#define NEEDS_LITTLE IMB_FEATURE_SSE4_2
 
 #define GCM_ROW(bits)                                                                                        \
 	{                                                                                                    \
-		.info = {.name = "aes" #bits "gcm16",                                                        \
-		    .key_bytes = bits / 8 + 4,                                                               \
-		    .iv_bytes = 8,                                                                           \
-		    .icv_bytes = GCM_ICV_BYTES,                                                              \
-		    .reference = "RFC 4106"},                                                                \
-		.salt_bytes = 4, .align = 4, .schedule_bytes = sizeof(struct gcm_key_data),                  \
-		.expand = gcm##bits##_expand, .seal = gcm##bits##_seal, .open = gcm##bits##_open,            \
+		{"aes" #bits "gcm16", bits / 8 + TD_SALT_BYTES, TD_COUNTER_IV_BYTES, TD_AEAD_ICV_BYTES,      \
+		    "RFC 4106"},                                                                             \
+		    4, sizeof(struct td_gcm_schedule), NEEDS_GCM, td_gcm##bits##_expand,                     \
+		    td_gcm##bits##_seal, td_gcm##bits##_open,                                                \
+	}
+#define GMAC_ROW(bits)                                                                                       \
+	{                                                                                                    \
+		{"aes" #bits "gmac", bits / 8 + TD_SALT_BYTES, TD_COUNTER_IV_BYTES, TD_AEAD_ICV_BYTES,       \
+		    "RFC 4543"},                                                                             \
+		    4, sizeof(struct td_gcm_schedule), NEEDS_GCM, td_gcm##bits##_expand,                     \
+		    td_gmac##bits##_seal, td_gmac##bits##_open,                                              \
+	}
+#define CCM_ROW(bits)                                                                                        \
+	{                                                                                                    \
+		{"aes" #bits "ccm16", bits / 8 + TD_CCM_SALT_BYTES, TD_COUNTER_IV_BYTES, TD_AEAD_ICV_BYTES,  \
+		    "RFC 4309"},                                                                             \
+		    4, sizeof(struct td_job_schedule), NEEDS_AES, td_ccm##bits##_expand, td_job_seal,        \
+		    td_job_open,                                                                             \
+	}
+#define CHACHA_ROW                                                                                           \
+	{                                                                                                    \
+		{"chacha20poly1305", 32 + TD_SALT_BYTES, TD_COUNTER_IV_BYTES, TD_AEAD_ICV_BYTES,             \
+		    "RFC 7634"},                                                                             \
+		    4, sizeof(struct td_job_schedule), NEEDS_LITTLE, td_chacha_expand, td_job_seal,          \
+		    td_job_open,                                                                             \
+	}
+// The integrity key is as long as the digest, the ICV half as long (RFC 4868 2.6).
+#define CBC_ROW(bits, sha)                                                                                   \
+	{                                                                                                    \
+		{"aes" #bits "-sha" #sha, bits / 8 + sha / 8, TD_CBC_IV_BYTES, sha / 16,                     \
+		    "RFC 3602, RFC 4868"},                                                                   \
+		    16, sizeof(struct td_hmac_schedule), NEEDS_AES, td_cbc##bits##_sha##sha##_expand,        \
+		    td_hmac_seal, td_hmac_open,                                                              \
+	}
+#define CTR_ROW(bits, sha)                                                                                   \
+	{                                                                                                    \
+		{"aes" #bits "ctr-sha" #sha, bits / 8 + TD_SALT_BYTES + sha / 8, TD_COUNTER_IV_BYTES,        \
+		    sha / 16, "RFC 3686, RFC 4868"},                                                         \
+		    4, sizeof(struct td_hmac_schedule), NEEDS_AES, td_ctr##bits##_sha##sha##_expand,         \
+		    td_hmac_seal, td_hmac_open,                                                              \
+	}
+#define NULL_ROW(sha)                                                                                        \
+	{                                                                                                    \
+		{"null-sha" #sha, sha / 8, 0, sha / 16, "RFC 2410, RFC 4868"}, 4,                            \
+		    sizeof(struct td_hmac_schedule), NEEDS_LITTLE, td_null_sha##sha##_expand, td_hmac_seal,  \
+		    td_hmac_open,                                                                            \
 	}
 
-static const struct td_suite suites[] = {GCM_ROW(128), GCM_ROW(256)};
+// The library has no AES-192-CCM.
+static const struct td_suite suites[] = {
+    GCM_ROW(128), GCM_ROW(192), GCM_ROW(256), //
+    CHACHA_ROW, //
+    CBC_ROW(128, 256), CBC_ROW(192, 256), CBC_ROW(256, 256), //
+    CBC_ROW(128, 384), CBC_ROW(192, 384), CBC_ROW(256, 384), //
+    CBC_ROW(128, 512), CBC_ROW(192, 512), CBC_ROW(256, 512), //
+    CTR_ROW(128, 256), CTR_ROW(192, 256), CTR_ROW(256, 256), //
+    CTR_ROW(128, 384), CTR_ROW(192, 384), CTR_ROW(256, 384), //
+    CTR_ROW(128, 512), CTR_ROW(192, 512), CTR_ROW(256, 512), //
+    CCM_ROW(128), CCM_ROW(256), //
+    GMAC_ROW(128), GMAC_ROW(192), GMAC_ROW(256), //
+    NULL_ROW(256), NULL_ROW(384), NULL_ROW(512), //
+};
 
 const struct td_suite *td_suite_at(unsigned suite)
 {
@@ -82,6 +98,25 @@ int td_dp_suite_find(const char *name)
 		if (strcmp(suites[i].info.name, name) == 0)
 			return (int)i;
 	return -ENOENT;
+}
+
+// What this CPU gives the library, 0 when that does not run at all.
+static uint64_t features_probe(void)
+{
+	IMB_MGR *mgr = td_suite_manager_create();
+	uint64_t features = mgr ? mgr->features : 0;
+
+	td_suite_manager_destroy(mgr);
+	return features;
+}
+
+bool td_dp_suite_available(unsigned suite)
+{
+	static uint64_t features; // writer and reader: control thread
+
+	if (!features)
+		features = features_probe();
+	return (suites[suite].features & ~features) == 0;
 }
 
 IMB_MGR *td_suite_manager_create(void)

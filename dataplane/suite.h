@@ -8,30 +8,32 @@
 
 #include <intel-ipsec-mb.h>
 
-#define TD_NONCE_BYTES 12
-#define TD_AAD_BYTES 12 // SPI and sequence number; 8 without ESN (RFC 4106 5)
 #define TD_ICV_MAX_BYTES 32
+#define TD_SCHEDULE_MAX_BYTES 6144
 
-// One packet's cryptography. data is worked on in place.
+// One packet's cryptography, in place. In the packet follow each other: ESP header, IV, data, ICV.
 struct td_crypt_op {
 	const void *schedule; // of td_suite.expand
-	uint8_t *data; // ciphertext or plaintext
-	uint32_t length; // bytes, without ICV
-	uint8_t *icv; // seal: written; open: compared
-	uint8_t nonce[TD_NONCE_BYTES];
-	uint8_t aad[TD_AAD_BYTES];
-	uint8_t aad_length;
+	uint8_t *esp; // ESP header
+	uint8_t *data; // plaintext or ciphertext: payload, padding and trailer
+	uint32_t length; // bytes of data, a multiple of td_suite.align and not 0
+	uint64_t sequence; // 64 bits, also where the packet carries 32
+	uint64_t counter; // seal: unique under the key; the suite makes the IV of it
+	bool esn; // all 64 bits of the sequence number are authenticated (RFC 4303 2.2.1)
 	bool authentic; // open: the verdict
 };
 
 struct td_suite {
 	struct td_suite_info info;
-	unsigned salt_bytes; // at the end of the keying material
-	unsigned align; // plaintext, padding and trailer are a multiple of this (at least 4)
-	unsigned schedule_bytes; // of expanded keys, aligned to 64
-	// Expands keying material (without salt) on any thread, with a manager of that thread.
-	void (*expand)(IMB_MGR *mgr, const uint8_t *key, void *schedule);
-	// Work on a run of packets of this suite, on the worker that mgr belongs to.
+	unsigned align; // length of data is a multiple of this (at least 4)
+	unsigned schedule_bytes; // of expanded keys, which are aligned to 64
+	uint64_t features; // IMB_FEATURE_* that the suite needs to be fast and constant in time
+	// Expands keying material (info.key_bytes), on any thread with a manager of that thread. Returns 0
+	// or -errno: without randomness there is no CBC.
+	int (*expand)(IMB_MGR *mgr, const uint8_t *key, void *schedule);
+	// Work on a run of at most TD_BURST packets of this suite, on the worker that mgr belongs to; no job
+	// stays behind in the manager. seal writes IV, data and ICV; open leaves data undefined where a
+	// packet is not authentic.
 	void (*seal)(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count);
 	void (*open)(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count);
 };

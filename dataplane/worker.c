@@ -41,6 +41,20 @@ static unsigned receive_injected(struct td_worker *worker)
 	return count;
 }
 
+static void reassembly_poll(struct td_worker *worker)
+{
+	uint64_t *drops = worker->counters.drops;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct td_reassembly_drops dropped =
+		    td_reassembly_poll(worker->reassembly[i], worker->now_tsc);
+
+		td_counter_add(&drops[TD_DROP_FRAGMENT_INVALID], dropped.invalid);
+		td_counter_add(&drops[TD_DROP_FRAGMENT_EVICTED], dropped.evicted);
+		td_counter_add(&drops[TD_DROP_FRAGMENT_TIMEOUT], dropped.timed_out);
+	}
+}
+
 // Waits a little when there is nothing to do. A sleeping worker is offline for RCU, so that it
 // delays no reclamation.
 static void idle(struct td_worker *worker, unsigned empty_loops)
@@ -75,6 +89,8 @@ static void drain(struct td_worker *worker)
 		while (buffer->count)
 			td_drop(worker, buffer->mbufs[--buffer->count], TD_DROP_STOPPED);
 	}
+	while (worker->acquire_count)
+		td_drop(worker, worker->acquire[--worker->acquire_count].mbuf, TD_DROP_STOPPED);
 	while (worker->held_count)
 		td_drop(worker, worker->held[--worker->held_count].mbuf, TD_DROP_STOPPED);
 	drop_all(worker, worker->inject);
@@ -94,6 +110,8 @@ int td_worker_run(void *argument)
 		work += td_handoff_receive(worker);
 		work += receive_injected(worker);
 		td_hold_poll(worker);
+		td_acquire_poll(worker);
+		reassembly_poll(worker);
 		work += td_tx_flush(worker);
 		// No pointer to a published object is kept beyond this line.
 		rte_rcu_qsbr_quiescent(td_rcu_qsbr, worker->id);

@@ -7,6 +7,8 @@
 #include "dataplane/counter.h"
 #include "dataplane/drops.h"
 #include "dataplane/fib.h"
+#include "dataplane/fragment.h"
+#include "dataplane/icmp.h"
 #include "dataplane/packet.h"
 #include "dataplane/policy.h"
 #include "dataplane/publish.h"
@@ -42,8 +44,13 @@ enum td_punt_class { TD_PUNT_IKE, TD_PUNT_ARP, TD_PUNT_ICMP, TD_PUNT_OTHER, TD_P
 
 struct td_held {
 	struct rte_mbuf *mbuf;
-	uint32_t next_hop; // IPv4, host order
+	struct td_ip next_hop;
 	uint8_t port; // it may leave by this port only: policy was decided for it
+	uint64_t deadline_tsc;
+};
+
+struct td_acquire {
+	struct rte_mbuf *mbuf; // its td_packet names the tunnel
 	uint64_t deadline_tsc;
 };
 
@@ -71,10 +78,15 @@ struct td_worker {
 	// What the owner writes, apart from what other workers read above.
 	alignas(RTE_CACHE_LINE_SIZE) uint64_t now_tsc; // start of this loop. Owner
 	struct td_bucket punt_buckets[TD_PUNT_CLASSES]; // owner
-	struct td_bucket unknown_spi_bucket, acquire_bucket; // owner
+	struct td_bucket unknown_spi_bucket, acquire_bucket, icmp_bucket, pmtu_bucket; // owner
 	unsigned held_count; // owner
 	uint32_t held_generation; // FIB generation of the last retry. Owner
 	struct td_held held[TD_HOLD_PER_WORKER]; // owner
+	unsigned acquire_count; // owner
+	uint32_t acquire_generation; // td_dp.switch_generation of the last look. Owner
+	struct td_acquire acquire[TD_ACQUIRE_PER_WORKER]; // owner
+	// Of ESP and of other protocols, because librte_ip_frag does not tell protocols apart. Owner.
+	struct td_reassembly *reassembly[2];
 	struct td_tx_buffer tx[TD_PORTS_MAX]; // owner
 	alignas(RTE_CACHE_LINE_SIZE) struct td_worker_counters counters; // writer: owner
 };
@@ -98,6 +110,7 @@ struct td_dp {
 	struct rte_mempool *pool;
 	IMB_MGR *control_mgr; // control
 	struct td_policy_set *policies; // writer: control (release store); workers acquire it once per stage
+	uint32_t switch_generation; // grows with each switch. Writer: control
 	bool stop; // writer: control
 	uint64_t control_drops[TD_DROP_COUNT]; // writer: control
 };
@@ -151,7 +164,19 @@ void td_forward_resolved(
 // Decrements the TTL of a packet in transit; drops it and returns false when it ran out.
 bool td_forward_ttl(struct td_worker *worker, struct rte_mbuf *mbuf);
 // A packet whose next hop is not resolved (hold.c).
-void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, unsigned port, uint32_t next_hop);
+void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency);
+// A packet whose tunnel has no outbound SA (acquire.c).
+void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf);
+// Sends on what has an SA now, drops what waited too long.
+void td_acquire_poll(struct td_worker *worker);
+// Sends an ICMP error about a packet, rate limited (reply.c). The packet stays the caller's.
+void td_reply(struct td_worker *worker, struct rte_mbuf *offending, enum td_icmp_error error, uint16_t mtu);
+// Cuts a packet that is longer than mtu into at most TD_FRAGMENTS_MAX fragments and returns how many; 0: that
+// may not be, the sender was told and the packet dropped for the reason.
+int td_cut(struct td_worker *worker, struct rte_mbuf *mbuf, uint16_t mtu, struct rte_mbuf **fragments,
+    enum td_drop reason);
+// Looks whether a local ICMP packet is a path MTU hint about our ESP packets (pmtu.c).
+void td_pmtu_hint(struct td_worker *worker, struct rte_mbuf *mbuf);
 // Tries held packets again when the FIB changed, drops those that waited too long.
 void td_hold_poll(struct td_worker *worker);
 // A complete frame to a port (port.c).
@@ -161,8 +186,8 @@ unsigned td_tx_flush(struct td_worker *worker);
 // An IP packet, or a whole frame, to the TAP of a port (punt.c).
 void td_punt(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class);
 void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf, enum td_punt_class class);
-// The class of an IPv4 packet for this gateway.
-enum td_punt_class td_punt_classify(const struct rte_mbuf *mbuf);
+// The class of an IP packet for this gateway.
+enum td_punt_class td_punt_classify(struct rte_mbuf *mbuf);
 // To another worker, to go on at td_packet.stage (handoff.c).
 void td_handoff(struct td_worker *worker, unsigned target, struct rte_mbuf *mbuf, enum td_stage stage);
 unsigned td_handoff_receive(struct td_worker *worker);

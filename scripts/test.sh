@@ -145,7 +145,10 @@ run_all()
 	fi
 	unit_tests build
 	wire_tests build
-	[ "${#patterns[@]}" -eq 0 ] && demo
+	if [ "${#patterns[@]}" -eq 0 ]; then
+		demo
+		check bench-micro-quick "$ROOT/build/bench/micro" --quick
+	fi
 	[ -n "$fast" ] && return
 	check build-asan build build-asan -Dsanitize=true || return
 	unit_tests build-asan

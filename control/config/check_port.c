@@ -145,6 +145,14 @@ static void check_next_hop(
 	if (route->via.family == 0 || !td_config_key_sound(group, "port"))
 		return;
 	td_ip_format(&route->via, text);
+	// Link-local addresses (RFC 4291 2.5.6) are on every link: the port says which is meant.
+	if (route->via.family == 6 && route->via.bytes[0] == 0xfe && (route->via.bytes[1] & 0xc0) == 0x80) {
+		if (!route->port[0])
+			td_config_report_key(check->report, group, "via",
+			    "is \"%s\", which is on every link; allowed is a link-local address with port",
+			    text);
+		return;
+	}
 	if (td_config_is_own(check->config, &route->via))
 		td_config_report_key(check->report, group, "via",
 		    "is \"%s\", this gateway's own; allowed is the address of another router", text);
@@ -170,9 +178,6 @@ static void check_route(
 	if (route->via.family && route->to.ip.family && route->via.family != route->to.ip.family)
 		td_config_report_setting(
 		    check->report, group, "mixes IPv4 and IPv6; allowed is the same family in to and via");
-	else if (route->to.ip.family == 6 || route->via.family == 6)
-		td_config_report_key(check->report, group, route->to.ip.family == 6 ? "to" : "via",
-		    "is IPv6, which is not supported yet; allowed is IPv4");
 	else
 		check_next_hop(check, group, route);
 }

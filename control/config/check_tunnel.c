@@ -6,27 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IPV6_REFUSED "is IPv6, which is not supported yet; allowed is IPv4"
+// RFC 3948 2.1; the workers look for ESP in UDP on this port only.
+#define UDP_PORT 4500
 
-// Which families are among count prefixes: bit 0 for IPv4, bit 1 for IPv6.
+// ---- one tunnel -------------------------------------------------------------------------------
+
+// Which families are among count prefixes: bit 0 for IPv4, bit 1 for IPv6, bit 2 for what could not be read.
 static unsigned families(const struct td_prefix *prefixes, unsigned count)
 {
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		found |= prefixes[i].ip.family == 4 ? 1 : prefixes[i].ip.family == 6 ? 2 : 0;
+		found |= prefixes[i].ip.family == 4 ? 1 : prefixes[i].ip.family == 6 ? 2 : 4;
 	return found;
-}
-
-static void refuse_ipv6(const struct td_config_check *check, config_setting_t *group, const char *key,
-    const struct td_prefix *prefixes, unsigned count)
-{
-	config_setting_t *list = config_setting_get_member(group, key);
-
-	for (unsigned i = 0; list && i < count; i++)
-		if (prefixes[i].ip.family == 6)
-			td_config_report_setting(
-			    check->report, config_setting_get_elem(list, i), IPV6_REFUSED);
 }
 
 static void check_outer(
@@ -40,41 +32,85 @@ static void check_outer(
 		    "mixes IPv4 and IPv6; allowed is the same family in local_address and remote_address");
 		return;
 	}
-	if (local->family == 6)
-		td_config_report_key(check->report, group, "local_address", IPV6_REFUSED);
-	else if (local->family && !td_config_is_own(check->config, local))
+	if (local->family && !td_config_is_own(check->config, local))
 		td_config_report_key(check->report, group, "local_address",
 		    "is \"%s\", which no port has; allowed is one of the ports' addresses",
 		    td_ip_format(local, text));
-	if (remote->family == 6)
-		td_config_report_key(check->report, group, "remote_address", IPV6_REFUSED);
-	else if (remote->family && td_config_is_own(check->config, remote))
+	if (remote->family && td_config_is_own(check->config, remote))
 		td_config_report_key(check->report, group, "remote_address",
 		    "is \"%s\", this gateway's own; allowed is the address of the other gateway",
 		    td_ip_format(remote, text));
 }
 
+static void check_udp(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_config *tunnel)
+{
+	unsigned local = tunnel->udp_local_port, remote = tunnel->udp_remote_port;
+
+	if (!td_config_key_sound(group, "udp_local_port") || !td_config_key_sound(group, "udp_remote_port"))
+		return;
+	if (!local != !remote)
+		td_config_report_setting(check->report, group,
+		    "has only one of udp_local_port and udp_remote_port; allowed is both, or none for plain "
+		    "ESP");
+	else if (local && local != UDP_PORT)
+		td_config_report_key(check->report, group, "udp_local_port",
+		    "is %u, where no ESP is received; allowed is %d, or 0 for plain ESP", local, UDP_PORT);
+}
+
 static void check_selectors(
     const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_config *tunnel)
 {
-	unsigned found =
-	    families(tunnel->local, tunnel->local_count) | families(tunnel->remote, tunnel->remote_count);
+	unsigned local = families(tunnel->local, tunnel->local_count);
+	unsigned remote = families(tunnel->remote, tunnel->remote_count);
 
-	if (found == 3)
+	if (!td_config_key_sound(group, "local") || !td_config_key_sound(group, "remote"))
+		return;
+	if (!local != !remote)
 		td_config_report_setting(check->report, group,
-		    "mixes IPv4 and IPv6; allowed is the same family in all of local and remote");
-	if (found == 2) {
-		refuse_ipv6(check, group, "local", tunnel->local, tunnel->local_count);
-		refuse_ipv6(check, group, "remote", tunnel->remote, tunnel->remote_count);
-	}
-	if (!tunnel->local_count != !tunnel->remote_count && td_config_key_sound(group, "local") &&
-	    td_config_key_sound(group, "remote"))
+		    "has only one of local and remote; allowed is both, or none when the tunnel has routes "
+		    "or "
+		    "policies");
+	else if (local && !((local | remote) & 4) && !(local & remote))
 		td_config_report_setting(check->report, group,
-		    "has only one of local and remote; allowed is both, or none when policies name the "
-		    "tunnel");
+		    "mixes IPv4 and IPv6; allowed is a local and a remote prefix of the same family");
 }
 
-// ---- the same selectors twice -----------------------------------------------------------------
+static void check_transport_side(const struct td_config_check *check, config_setting_t *group,
+    const char *key, const struct td_prefix *prefixes, unsigned count, const struct td_ip *outer)
+{
+	config_setting_t *list = config_setting_get_member(group, key);
+	char text[TD_IP_TEXT_MAX];
+
+	for (unsigned i = 0; list && outer->family && i < count; i++) {
+		const struct td_prefix *prefix = &prefixes[i];
+
+		if (!prefix->ip.family || (prefix->length == 8 * td_ip_length(prefix->ip.family) &&
+		                              td_ip_equal(&prefix->ip, outer)))
+			continue;
+		td_config_report_setting(check->report, config_setting_get_elem(list, i),
+		    "is not the tunnel's %s_address; allowed with mode \"transport\" is \"%s\" alone, or no "
+		    "local and remote",
+		    key, td_ip_format(outer, text));
+	}
+}
+
+// Packets keep their header in transport mode: others would miss the other gateway, or be refused there.
+static void check_transport(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_config *tunnel)
+{
+	if (tunnel->mode != TD_SA_TRANSPORT)
+		return;
+	check_transport_side(
+	    check, group, "local", tunnel->local, tunnel->local_count, &tunnel->local_address);
+	check_transport_side(
+	    check, group, "remote", tunnel->remote, tunnel->remote_count, &tunnel->remote_address);
+	if (tunnel->route_count)
+		td_config_report_key(check->report, group, "routes",
+		    "is given with mode \"transport\"; allowed are routes with mode \"tunnel\" only");
+}
+
+// ---- all tunnels ------------------------------------------------------------------------------
 
 struct selector_pair {
 	const struct td_prefix *local, *remote;
@@ -105,25 +141,32 @@ static int compare_pair(const void *left, const void *right)
 	return order ? order : (a->tunnel > b->tunnel) - (a->tunnel < b->tunnel);
 }
 
-// Lists the pairs that become policies; with pairs NULL it only counts.
+// Lists the pairs that become policies, and the routes; with pairs NULL it only counts.
 static size_t list_pairs(const struct td_config *config, struct selector_pair *pairs)
 {
+	static const struct td_prefix any; // no selector can be this
 	size_t count = 0;
 
 	for (unsigned t = 0; t < config->tunnel_count; t++) {
 		const struct td_tunnel_config *tunnel = &config->tunnels[t];
 
-		for (unsigned l = 0; l < tunnel->local_count; l++) {
-			for (unsigned r = 0; r < tunnel->remote_count; r++) {
-				// A prefix that could not be read has no family.
-				if (!tunnel->local[l].ip.family ||
-				    tunnel->local[l].ip.family != tunnel->remote[r].ip.family)
-					continue;
-				if (pairs)
-					pairs[count] =
-					    (struct selector_pair){&tunnel->local[l], &tunnel->remote[r], t};
-				count++;
-			}
+		for (unsigned i = 0; i < tunnel->local_count * tunnel->remote_count; i++) {
+			const struct td_prefix *local = &tunnel->local[i / tunnel->remote_count];
+			const struct td_prefix *remote = &tunnel->remote[i % tunnel->remote_count];
+
+			// A prefix that could not be read has no family.
+			if (!local->ip.family || local->ip.family != remote->ip.family)
+				continue;
+			if (pairs)
+				pairs[count] = (struct selector_pair){local, remote, t};
+			count++;
+		}
+		for (unsigned r = 0; r < tunnel->route_count; r++) {
+			if (!tunnel->routes[r].ip.family)
+				continue;
+			if (pairs)
+				pairs[count] = (struct selector_pair){&any, &tunnel->routes[r], t};
+			count++;
 		}
 	}
 	return count;
@@ -139,13 +182,19 @@ static void report_pair(
 	// One report is enough for a tunnel, and a tunnel given twice has one already.
 	if (!group || !other || config_setting_get_hook(group) || !td_config_key_sound(group, "name"))
 		return;
-	td_config_report_setting(check->report, group,
-	    "has local %s with remote %s, as the tunnel in line %u; allowed is what no other tunnel has",
-	    td_prefix_format(pair->local, local), td_prefix_format(pair->remote, remote),
-	    config_setting_source_line(other));
+	if (!pair->local->ip.family)
+		td_config_report_setting(check->report, group,
+		    "has route %s, as the tunnel in line %u; allowed is what no other tunnel has",
+		    td_prefix_format(pair->remote, remote), config_setting_source_line(other));
+	else
+		td_config_report_setting(check->report, group,
+		    "has local %s with remote %s, as the tunnel in line %u; allowed is what no other tunnel "
+		    "has",
+		    td_prefix_format(pair->local, local), td_prefix_format(pair->remote, remote),
+		    config_setting_source_line(other));
 }
 
-// Of two tunnels with the same selectors the second would get no packet.
+// Of two tunnels with the same selectors or route the second would get no packet.
 static int check_pairs(const struct td_config_check *check)
 {
 	size_t count = list_pairs(check->config, NULL), first = 0;
@@ -163,6 +212,21 @@ static int check_pairs(const struct td_config_check *check)
 	}
 	free(pairs);
 	return 0;
+}
+
+static void check_route_count(const struct td_config_check *check)
+{
+	config_setting_t *list = config_setting_get_member(check->root, "tunnels");
+	unsigned counts[2] = {0, 0};
+
+	for (unsigned t = 0; t < check->config->tunnel_count; t++)
+		for (unsigned r = 0; r < check->config->tunnels[t].route_count; r++)
+			counts[check->config->tunnels[t].routes[r].ip.family == 6]++;
+	for (unsigned i = 0; i < 2; i++)
+		if (counts[i] > TD_TUNNEL_ROUTES_MAX)
+			td_config_report_setting(check->report, list,
+			    "has %u %s routes in all tunnels; allowed is %u at most", counts[i],
+			    i ? "IPv6" : "IPv4", TD_TUNNEL_ROUTES_MAX);
 }
 
 // Returns the tunnels' names, not sorted, to be freed, or NULL for want of memory.
@@ -190,10 +254,15 @@ int td_config_check_tunnels(const struct td_config_check *check)
 		if (!group)
 			continue;
 		check_outer(check, group, &check->config->tunnels[i]);
+		check_udp(check, group, &check->config->tunnels[i]);
 		check_selectors(check, group, &check->config->tunnels[i]);
+		check_transport(check, group, &check->config->tunnels[i]);
 	}
+	check_route_count(check);
 	return check_pairs(check);
 }
+
+// ---- policies ---------------------------------------------------------------------------------
 
 static int compare_text(const void *left, const void *right)
 {
@@ -224,31 +293,51 @@ static void check_policy_tunnel(const struct td_config_check *check, config_sett
 		    "is \"%s\", which is no tunnel's name; allowed is the name of a tunnel", policy->tunnel);
 }
 
-static void check_policy(
+static void refuse_ports(const struct td_config_check *check, config_setting_t *group, const char *key)
+{
+	td_config_report_key(check->report, group, key,
+	    "is given; allowed is a port with protocol \"tcp\", \"udp\" or \"sctp\" only");
+}
+
+// Ports and ICMP messages share their place, and the later one of the file would win: "any" is kept apart
+// too.
+static void check_numbers(
     const struct td_config_check *check, config_setting_t *group, const struct td_policy_config *policy)
 {
+	bool has_icmp = policy->protocol == IPPROTO_ICMP || policy->protocol == IPPROTO_ICMPV6;
 	bool has_ports = policy->protocol == IPPROTO_TCP || policy->protocol == IPPROTO_UDP ||
 	                 policy->protocol == IPPROTO_SCTP;
 
-	if (!has_ports && td_config_key_sound(group, "protocol")) {
-		// Any ports are stored as 0 to 65535, and no other range begins with 0.
-		if (policy->local_port_low)
-			td_config_report_key(check->report, group, "local_port",
-			    "is given; allowed is a port with protocol \"tcp\", \"udp\" or \"sctp\" only");
-		if (policy->remote_port_low)
-			td_config_report_key(check->report, group, "remote_port",
-			    "is given; allowed is a port with protocol \"tcp\", \"udp\" or \"sctp\" only");
-	}
-	if (policy->local.ip.family && policy->remote.ip.family &&
-	    policy->local.ip.family != policy->remote.ip.family) {
-		td_config_report_setting(check->report, group,
-		    "mixes IPv4 and IPv6; allowed is the same family in local and remote");
+	if (!td_config_key_sound(group, "protocol"))
+		return;
+	if (!has_icmp && td_config_key_given(group, "icmp_type")) {
+		td_config_report_key(check->report, group, "icmp_type",
+		    "is given; allowed is a type with protocol \"icmp\" or \"icmpv6\" only");
 		return;
 	}
-	if (policy->local.ip.family == 6)
-		td_config_report_key(check->report, group, "local", IPV6_REFUSED);
-	if (policy->remote.ip.family == 6)
-		td_config_report_key(check->report, group, "remote", IPV6_REFUSED);
+	// Any ports are stored as 0 to 65535, and no other range begins with 0.
+	if (!has_ports && td_config_key_given(group, "local_port") && (has_icmp || policy->local_port_low))
+		refuse_ports(check, group, "local_port");
+	if (!has_ports && td_config_key_given(group, "remote_port") && (has_icmp || policy->remote_port_low))
+		refuse_ports(check, group, "remote_port");
+}
+
+static void check_policy(
+    const struct td_config_check *check, config_setting_t *group, const struct td_policy_config *policy)
+{
+	uint8_t local = policy->local.ip.family, remote = policy->remote.ip.family;
+	uint8_t family = local ? local : remote;
+
+	check_numbers(check, group, policy);
+	if (local && remote && local != remote)
+		td_config_report_setting(check->report, group,
+		    "mixes IPv4 and IPv6; allowed is the same family in local and remote");
+	else if (policy->protocol == IPPROTO_ICMP && family == 6)
+		td_config_report_key(check->report, group, "protocol",
+		    "is \"icmp\" with IPv6 addresses; allowed with them is \"icmpv6\"");
+	else if (policy->protocol == IPPROTO_ICMPV6 && family == 4)
+		td_config_report_key(check->report, group, "protocol",
+		    "is \"icmpv6\" with IPv4 addresses; allowed with them is \"icmp\"");
 }
 
 int td_config_check_policies(const struct td_config_check *check)

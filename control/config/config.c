@@ -169,6 +169,31 @@ static int read_section(struct td_config_report *report, const struct td_config_
 	return 0;
 }
 
+static void set_tap(struct td_port_config *port)
+{
+	// A name that is too long for an interface is reported by the check.
+	if (!port->tap[0] && strlen(port->name) < sizeof(port->tap))
+		memcpy(port->tap, port->name, strlen(port->name) + 1);
+}
+
+static struct td_prefix host_prefix(const struct td_ip *ip)
+{
+	return (struct td_prefix){.ip = *ip, .length = (uint8_t)(8 * td_ip_length(ip->family))};
+}
+
+// Transport mode is for packets between the outer addresses themselves.
+static void set_selectors(struct td_tunnel_config *tunnel)
+{
+	if (tunnel->mode != TD_SA_TRANSPORT || tunnel->local_count || tunnel->remote_count)
+		return;
+	// The check refuses it, once.
+	if (tunnel->local_address.family != tunnel->remote_address.family)
+		return;
+	tunnel->local[0] = host_prefix(&tunnel->local_address);
+	tunnel->remote[0] = host_prefix(&tunnel->remote_address);
+	tunnel->local_count = tunnel->remote_count = 1;
+}
+
 static int read_sections(struct td_config_report *report, config_setting_t *root, struct td_config *config)
 {
 	for (unsigned i = 0; i < td_config_section_count; i++)
@@ -184,13 +209,10 @@ static int read_sections(struct td_config_report *report, config_setting_t *root
 		else if (read_section(report, section, setting, config))
 			return -ENOMEM;
 	}
-	for (unsigned i = 0; i < config->port_count; i++) {
-		struct td_port_config *port = &config->ports[i];
-
-		// A name that is too long for an interface is reported by the check.
-		if (!port->tap[0] && strlen(port->name) < sizeof(port->tap))
-			memcpy(port->tap, port->name, strlen(port->name) + 1);
-	}
+	for (unsigned i = 0; i < config->port_count; i++)
+		set_tap(&config->ports[i]);
+	for (unsigned i = 0; i < config->tunnel_count; i++)
+		set_selectors(&config->tunnels[i]);
 	return td_config_check(report, root, config);
 }
 

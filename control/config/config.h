@@ -34,13 +34,20 @@ struct td_route_config {
 	char port[TD_NAME_MAX]; // needed when via is not set
 };
 
-// A tunnel's selectors become protect policies (every local prefix with every remote prefix) behind the
-// configured policies, in the order of the tunnels.
+// A tunnel's selectors become protect policies (every local prefix with every remote one of its family)
+// behind the configured policies, in the order of the tunnels. Its routes stand behind all policies.
 struct td_tunnel_config {
 	char name[TD_NAME_MAX];
+	enum td_sa_mode mode;
 	struct td_ip local_address, remote_address; // outer
+	uint16_t udp_local_port, udp_remote_port; // UDP encapsulation (RFC 3948); both 0: none
+	enum td_df df;
+	int dscp; // 0 to 63, or TD_DSCP_COPY
+	// In transport mode the outer addresses, also where the file says nothing.
 	unsigned local_count, remote_count;
 	struct td_prefix local[TD_CONFIG_SELECTORS_MAX], remote[TD_CONFIG_SELECTORS_MAX];
+	unsigned route_count;
+	struct td_prefix routes[TD_CONFIG_SELECTORS_MAX]; // destinations, where no policy matches
 	unsigned replay_window; // packets; default of its inbound SAs
 	unsigned drain_ms; // how long a draining inbound SA still decrypts
 };
@@ -48,8 +55,13 @@ struct td_tunnel_config {
 struct td_policy_config {
 	enum td_policy_action action;
 	enum td_policy_direction direction;
-	struct td_prefix local, remote; // family 0: any
+	// An address is a prefix (family 0: any), or a range from local.ip to local_high.
+	struct td_prefix local;
+	struct td_ip local_high; // family 0: no range
+	struct td_prefix remote;
+	struct td_ip remote_high;
 	uint8_t protocol; // 0: any
+	// Ports, or ICMP messages as struct td_dp_policy has them.
 	uint16_t local_port_low, local_port_high, remote_port_low, remote_port_high;
 	char tunnel[TD_NAME_MAX]; // for protect
 };

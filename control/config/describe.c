@@ -26,9 +26,22 @@ static const char *prefix_text(const struct td_config_key *key)
 	if (key->flags & TD_CONFIG_INTERFACE)
 		return "an interface address with its prefix length such as \"192.0.2.1/24\" or "
 		       "\"2001:db8::1/64\"";
-	if (key->flags & TD_CONFIG_ANY)
-		return "\"any\" or an IPv4 prefix without host bits such as \"10.1.0.0/24\"";
-	return "an IPv4 prefix without host bits such as \"10.1.0.0/24\"";
+	return "a prefix without host bits such as \"10.1.0.0/24\" or \"2001:db8:1::/48\"";
+}
+
+static const char *integer_text(const struct td_config_key *key, char *text)
+{
+	char range[64];
+
+	snprintf(range, sizeof(range), "%s from %ld to %ld",
+	    key->flags & TD_CONFIG_POWER_OF_TWO ? "a power of two" : "an integer", key->low, key->high);
+	if (!key->words) {
+		snprintf(text, TD_CONFIG_ALLOWED_MAX, "%s", range);
+		return text;
+	}
+	char tail[sizeof(range) + 4];
+	snprintf(tail, sizeof(tail), " or %s", range);
+	return words_text(key->words, tail, text);
 }
 
 const char *td_config_key_allowed(const struct td_config_key *key, char *text)
@@ -38,10 +51,7 @@ const char *td_config_key_allowed(const struct td_config_key *key, char *text)
 	switch (key->type) {
 	case TD_CONFIG_INTEGER:
 	case TD_CONFIG_INTEGERS:
-		snprintf(text, TD_CONFIG_ALLOWED_MAX, "%s from %ld to %ld",
-		    key->flags & TD_CONFIG_POWER_OF_TWO ? "a power of two" : "an integer", key->low,
-		    key->high);
-		return text;
+		return integer_text(key, text);
 	case TD_CONFIG_NAME:
 		snprintf(text, TD_CONFIG_ALLOWED_MAX, "a string of 1 to %zu characters of A-Z a-z 0-9 _ . -",
 		    key->size - 1);
@@ -63,8 +73,16 @@ const char *td_config_key_allowed(const struct td_config_key *key, char *text)
 	case TD_CONFIG_PORTS:
 		fixed = "\"any\", a port from 1 to 65535 or a range such as \"5000-5010\"";
 		break;
+	case TD_CONFIG_ICMP:
+		fixed = "\"any\", a type from 0 to 255, types such as \"133-137\" or a type and code such as "
+		        "\"3/4\"";
+		break;
+	case TD_CONFIG_SELECTOR:
+		fixed = "\"any\", a prefix without host bits such as \"10.1.0.0/24\" or \"2001:db8:1::/48\", "
+		        "or a range such as \"10.1.0.5-10.1.0.9\"";
+		break;
 	case TD_CONFIG_ADDRESS:
-		fixed = "an IPv4 unicast address such as \"192.0.2.1\"";
+		fixed = "a unicast address such as \"192.0.2.1\" or \"2001:db8::1\"";
 		break;
 	case TD_CONFIG_PREFIX:
 	case TD_CONFIG_PREFIXES:
@@ -78,7 +96,7 @@ const char *td_config_key_allowed(const struct td_config_key *key, char *text)
 static void describe_key(const struct td_config_key *key, FILE *out)
 {
 	char allowed[TD_CONFIG_ALLOWED_MAX];
-	bool quoted = key->type != TD_CONFIG_INTEGER && key->type != TD_CONFIG_BOOLEAN;
+	bool quoted = key->words || (key->type != TD_CONFIG_INTEGER && key->type != TD_CONFIG_BOOLEAN);
 
 	fprintf(out, "    %s\n        %s%s", key->name,
 	    td_config_type_is_list(key->type) ? "array; each is " : "", td_config_key_allowed(key, allowed));

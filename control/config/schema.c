@@ -19,13 +19,21 @@
 // The readers of values rely on these shapes.
 _Static_assert(sizeof(enum td_port_role) == sizeof(int) && sizeof(enum td_idle) == sizeof(int) &&
                    sizeof(enum td_log_level) == sizeof(int) && sizeof(enum td_policy_action) == sizeof(int) &&
-                   sizeof(enum td_policy_direction) == sizeof(int),
+                   sizeof(enum td_policy_direction) == sizeof(int) &&
+                   sizeof(enum td_sa_mode) == sizeof(int) && sizeof(enum td_df) == sizeof(int),
     "a word is stored as an int");
 _Static_assert(offsetof(struct td_policy_config, local_port_high) ==
                        offsetof(struct td_policy_config, local_port_low) + 2 &&
                    offsetof(struct td_policy_config, remote_port_high) ==
-                       offsetof(struct td_policy_config, remote_port_low) + 2,
-    "a port range is low, then high");
+                       offsetof(struct td_policy_config, remote_port_low) + 2 &&
+                   offsetof(struct td_policy_config, remote_port_low) ==
+                       offsetof(struct td_policy_config, local_port_low) + 4,
+    "a port range is low, then high; ICMP messages are the local range, then the remote one");
+_Static_assert(offsetof(struct td_policy_config, local_high) ==
+                       offsetof(struct td_policy_config, local) + sizeof(struct td_prefix) &&
+                   offsetof(struct td_policy_config, remote_high) ==
+                       offsetof(struct td_policy_config, remote) + sizeof(struct td_prefix),
+    "a selector is a prefix, then the last address of a range");
 
 static const struct td_config_word idle_words[] = {
     {"adaptive", TD_IDLE_ADAPTIVE}, {"spin", TD_IDLE_SPIN}, {NULL, 0}};
@@ -37,11 +45,16 @@ static const struct td_config_word action_words[] = {
     {"protect", TD_POLICY_PROTECT}, {"bypass", TD_POLICY_BYPASS}, {"discard", TD_POLICY_DISCARD}, {NULL, 0}};
 static const struct td_config_word direction_words[] = {
     {"out", TD_POLICY_OUT}, {"in", TD_POLICY_IN}, {"both", TD_POLICY_BOTH}, {NULL, 0}};
+static const struct td_config_word mode_words[] = {
+    {"tunnel", TD_SA_TUNNEL}, {"transport", TD_SA_TRANSPORT}, {NULL, 0}};
+static const struct td_config_word df_words[] = {
+    {"copy", TD_DF_COPY}, {"set", TD_DF_SET}, {"clear", TD_DF_CLEAR}, {NULL, 0}};
+static const struct td_config_word dscp_words[] = {{"copy", TD_DSCP_COPY}, {NULL, 0}};
 // 89 is OSPF (RFC 2328 A.1), which the C library has no name for.
 static const struct td_config_word protocol_words[] = {{"any", 0}, {"icmp", IPPROTO_ICMP},
     {"igmp", IPPROTO_IGMP}, {"ipip", IPPROTO_IPIP}, {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP},
-    {"gre", IPPROTO_GRE}, {"esp", IPPROTO_ESP}, {"ah", IPPROTO_AH}, {"ospf", 89}, {"sctp", IPPROTO_SCTP},
-    {NULL, 0}};
+    {"gre", IPPROTO_GRE}, {"esp", IPPROTO_ESP}, {"ah", IPPROTO_AH}, {"icmpv6", IPPROTO_ICMPV6},
+    {"ipv6-icmp", IPPROTO_ICMPV6}, {"ospf", 89}, {"sctp", IPPROTO_SCTP}, {NULL, 0}};
 
 static const struct td_config_key worker_keys[] = {
     {"count", TD_CONFIG_INTEGER, 0, AT(struct td_config, workers), .low = 1, .high = TD_WORKERS_MAX,
@@ -64,10 +77,10 @@ static const struct td_config_key memory_keys[] = {
         .help =
             "Take memory from hugepages, which NICs driven by DPDK need. They must be reserved before the "
             "start (vm.nr_hugepages)."},
-    {"size_mb", TD_CONFIG_INTEGER, 0, AT(struct td_config, memory_mb), .low = 64, .high = 1 << 20,
-        .default_text = "512",
-        .help = "Memory of the data plane in MiB: packet buffers, routes and policies. SAs take more as they "
-                "come."},
+    {"size_mb", TD_CONFIG_INTEGER, 0, AT(struct td_config, memory_mb), .low = 448, .high = 1 << 20,
+        .default_text = "768",
+        .help = "Memory of the data plane in MiB: packet buffers, routes (two IPv6 tables) and policies. "
+                "Tunnels with routes need about 190 more for each family. SAs take more as they come."},
     {"packet_buffers", TD_CONFIG_INTEGER, 0, AT(struct td_config, packet_buffers), .low = 1024,
         .high = 1 << 24, .default_text = "16384",
         .help = "Packet buffers of all ports and workers. At least the sum of all descriptors, as far as the "
@@ -117,7 +130,7 @@ static const struct td_config_key route_keys[] = {
     {"to", TD_CONFIG_PREFIX, TD_CONFIG_REQUIRED | TD_CONFIG_NETWORK, AT(struct td_route_config, to),
         .help = "Destinations of the route."},
     {"via", TD_CONFIG_ADDRESS, 0, AT(struct td_route_config, via), .default_meaning = "none",
-        .help = "The next hop, on the network of a port."},
+        .help = "The next hop, of the family of to: on the network of a port, or link-local with port."},
     {"port", TD_CONFIG_NAME, 0, AT(struct td_route_config, port), .default_meaning = "the port of via",
         .help = "The port whose link the destinations are on. Needed when via is not given."},
 };
@@ -128,14 +141,34 @@ static const struct td_config_key tunnel_keys[] = {
     {"local_address", TD_CONFIG_ADDRESS, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, local_address),
         .help = "Outer source of what is sent: one of the ports' addresses."},
     {"remote_address", TD_CONFIG_ADDRESS, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, remote_address),
-        .help = "Outer address of the other gateway."},
+        .help = "Outer address of the other gateway, of the same family."},
+    {"mode", TD_CONFIG_WORD, 0, AT(struct td_tunnel_config, mode), .words = mode_words,
+        .default_text = "tunnel",
+        .help = "tunnel: packets between networks, in an outer header; transport: packets between the two "
+                "outer addresses themselves."},
+    {"udp_local_port", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, udp_local_port), .low = 0,
+        .high = UINT16_MAX, .default_text = "0",
+        .help = "UDP port of this gateway for ESP in UDP (RFC 3948): 4500; 0: plain ESP."},
+    {"udp_remote_port", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, udp_remote_port), .low = 0,
+        .high = UINT16_MAX, .default_text = "0",
+        .help =
+            "UDP port of the other gateway, 4500 unless a NAT has changed it; given with udp_local_port."},
+    {"df", TD_CONFIG_WORD, 0, AT(struct td_tunnel_config, df), .words = df_words, .default_text = "copy",
+        .help = "Don't-fragment bit of IPv4 outer headers: the inner packet's, set or clear."},
+    {"dscp", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, dscp), .words = dscp_words, .low = 0,
+        .high = 63, .default_text = "copy",
+        .help = "Traffic class (DSCP) of outer headers: the inner packet's, or a number."},
     {"local", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, local),
         COUNTED(struct td_tunnel_config, local_count), .default_meaning = "none",
-        .help = "Networks behind this gateway. Every local network with every remote one becomes a protect "
-                "policy behind the configured policies."},
+        .help = "Networks behind this gateway. Every local network with every remote one of its family "
+                "becomes a protect policy behind the configured policies. In transport mode: the outer "
+                "addresses, also when left out."},
     {"remote", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, remote),
         COUNTED(struct td_tunnel_config, remote_count), .default_meaning = "none",
         .help = "Networks behind the other gateway."},
+    {"routes", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, routes),
+        COUNTED(struct td_tunnel_config, route_count), .default_meaning = "none",
+        .help = "Destinations that take this tunnel where no policy matches; the longest prefix counts."},
     {"replay_window", TD_CONFIG_INTEGER, TD_CONFIG_POWER_OF_TWO, AT(struct td_tunnel_config, replay_window),
         .low = TD_REPLAY_WINDOW_MIN, .high = TD_REPLAY_WINDOW_MAX,
         .default_text = TEXT(TD_REPLAY_WINDOW_DEFAULT),
@@ -151,9 +184,9 @@ static const struct td_config_key policy_keys[] = {
         .help = "protect: through the tunnel; bypass: in the clear; discard: dropped."},
     {"direction", TD_CONFIG_WORD, 0, AT(struct td_policy_config, direction), .words = direction_words,
         .default_text = "both", .help = "out: from inside to outside; in: the other way."},
-    {"local", TD_CONFIG_PREFIX, TD_CONFIG_NETWORK | TD_CONFIG_ANY, AT(struct td_policy_config, local),
+    {"local", TD_CONFIG_SELECTOR, TD_CONFIG_NETWORK, AT(struct td_policy_config, local),
         .default_text = "any", .help = "Addresses on our side: the source going out."},
-    {"remote", TD_CONFIG_PREFIX, TD_CONFIG_NETWORK | TD_CONFIG_ANY, AT(struct td_policy_config, remote),
+    {"remote", TD_CONFIG_SELECTOR, TD_CONFIG_NETWORK, AT(struct td_policy_config, remote),
         .default_text = "any", .help = "Addresses on the other side: the destination going out."},
     {"protocol", TD_CONFIG_PROTOCOL, 0, AT(struct td_policy_config, protocol), .words = protocol_words,
         .low = 1, .high = 255, .default_text = "any", .help = "IP protocol."},
@@ -161,6 +194,8 @@ static const struct td_config_key policy_keys[] = {
         .help = "Ports on our side, for protocol tcp, udp or sctp."},
     {"remote_port", TD_CONFIG_PORTS, 0, AT(struct td_policy_config, remote_port_low), .default_text = "any",
         .help = "Ports on the other side, for protocol tcp, udp or sctp."},
+    {"icmp_type", TD_CONFIG_ICMP, 0, AT(struct td_policy_config, local_port_low), .default_text = "any",
+        .help = "Messages of protocol icmp or icmpv6, in the direction that they are sent."},
     {"tunnel", TD_CONFIG_NAME, 0, AT(struct td_policy_config, tunnel), .default_meaning = "none",
         .help = "The tunnel of a protect policy; other policies have none."},
 };

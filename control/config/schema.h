@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 enum td_config_type {
-	TD_CONFIG_INTEGER, // int or unsigned
+	TD_CONFIG_INTEGER, // int, unsigned or uint16_t: a number, or one of the key's words
 	TD_CONFIG_BOOLEAN,
 	TD_CONFIG_NAME, // char[]: A-Z a-z 0-9 _ . -
 	TD_CONFIG_PATH, // char[]: absolute
@@ -16,8 +16,10 @@ enum td_config_type {
 	TD_CONFIG_WORD, // an enum, by the key's words
 	TD_CONFIG_PROTOCOL, // uint8_t: one of the key's words, or a number
 	TD_CONFIG_PORTS, // two uint16_t, low and high
+	TD_CONFIG_ICMP, // the same twice: messages from the local and from the remote side
 	TD_CONFIG_ADDRESS, // struct td_ip
 	TD_CONFIG_PREFIX, // struct td_prefix
+	TD_CONFIG_SELECTOR, // struct td_prefix and, for the end of a range, struct td_ip
 	TD_CONFIG_INTEGERS, // int[]
 	TD_CONFIG_PREFIXES, // struct td_prefix[]
 };
@@ -27,7 +29,6 @@ enum td_config_flag {
 	TD_CONFIG_POWER_OF_TWO = 2,
 	TD_CONFIG_NETWORK = 4, // a prefix without host bits
 	TD_CONFIG_INTERFACE = 8, // a prefix that is the address of an interface on its network
-	TD_CONFIG_ANY = 16, // "any" is allowed: family 0
 };
 
 struct td_config_word {

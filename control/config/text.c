@@ -155,6 +155,40 @@ static int read_ports(const char *text, void *to, char *why)
 	return 0;
 }
 
+void td_config_icmp_set(unsigned low, unsigned high, void *to)
+{
+	const uint16_t ranges[4] = {(uint16_t)low, (uint16_t)high, (uint16_t)low, (uint16_t)high};
+
+	memcpy(to, ranges, sizeof(ranges));
+}
+
+// A type alone means all its codes.
+static int read_icmp(const char *text, void *to, char *why)
+{
+	unsigned long low = 0, high = UINT8_MAX, code;
+	const char *end = "";
+
+	if (strcmp(text, "any") != 0) {
+		if (read_digits(text, UINT8_MAX, &end, &low))
+			return -EINVAL;
+		high = low;
+		if (*end == '/') {
+			if (read_digits(end + 1, UINT8_MAX, &end, &code) || *end)
+				return -EINVAL;
+			td_config_icmp_set((unsigned)(low << 8 | code), (unsigned)(low << 8 | code), to);
+			return 0;
+		}
+		if (*end == '-' && read_digits(end + 1, UINT8_MAX, &end, &high))
+			return -EINVAL;
+		if (*end)
+			return -EINVAL;
+		if (low > high)
+			return explain(why, "of which the first type is greater than the last");
+	}
+	td_config_icmp_set((unsigned)low << 8, (unsigned)high << 8 | 0xff, to);
+	return 0;
+}
+
 static bool is_unicast(const struct td_ip *ip)
 {
 	static const struct td_ip loopback = {.family = 6, .bytes[15] = 1};
@@ -190,12 +224,8 @@ static bool is_host(const struct td_prefix *prefix)
 
 static int read_prefix(const struct td_config_key *key, const char *text, struct td_prefix *to, char *why)
 {
-	struct td_prefix prefix = {0};
+	struct td_prefix prefix;
 
-	if (key->flags & TD_CONFIG_ANY && strcmp(text, "any") == 0) {
-		*to = prefix;
-		return 0;
-	}
 	if (td_prefix_parse(text, &prefix))
 		return -EINVAL;
 	if (key->flags & TD_CONFIG_NETWORK && !td_prefix_is_network(&prefix))
@@ -212,6 +242,44 @@ static int read_prefix(const struct td_config_key *key, const char *text, struct
 	return 0;
 }
 
+// Two addresses with a hyphen between them.
+static int read_range(const char *text, const char *hyphen, struct td_ip *low, struct td_ip *high, char *why)
+{
+	char first[TD_IP_TEXT_MAX];
+	size_t length = (size_t)(hyphen - text);
+
+	if (length >= sizeof(first))
+		return -EINVAL;
+	memcpy(first, text, length);
+	first[length] = '\0';
+	if (td_ip_parse(first, low) || td_ip_parse(hyphen + 1, high))
+		return -EINVAL;
+	if (low->family != high->family)
+		return explain(why, "which mixes IPv4 and IPv6");
+	if (memcmp(low->bytes, high->bytes, td_ip_length(low->family)) > 0)
+		return explain(why, "of which the first address is greater than the last");
+	return 0;
+}
+
+static int read_selector(const struct td_config_key *key, const char *text, void *to, char *why)
+{
+	struct {
+		struct td_prefix prefix;
+		struct td_ip high;
+	} selector = {0};
+	const char *hyphen = strchr(text, '-');
+	int result = 0;
+
+	if (hyphen) {
+		result = read_range(text, hyphen, &selector.prefix.ip, &selector.high, why);
+		selector.prefix.length = (uint8_t)(8 * td_ip_length(selector.prefix.ip.family));
+	} else if (strcmp(text, "any") != 0)
+		result = read_prefix(key, text, &selector.prefix, why);
+	if (result == 0)
+		memcpy(to, &selector, sizeof(selector));
+	return result;
+}
+
 int td_config_text_read(const struct td_config_key *key, const char *text, void *to, char *why)
 {
 	int word;
@@ -223,8 +291,9 @@ int td_config_text_read(const struct td_config_key *key, const char *text, void 
 		return read_path(key, text, to, why);
 	case TD_CONFIG_DEVICE:
 		return read_device(key, text, to, why);
+	case TD_CONFIG_INTEGER:
 	case TD_CONFIG_WORD:
-		if (find_word(key->words, text, &word))
+		if (!key->words || find_word(key->words, text, &word))
 			return -EINVAL;
 		memcpy(to, &word, sizeof(word));
 		return 0;
@@ -232,12 +301,15 @@ int td_config_text_read(const struct td_config_key *key, const char *text, void 
 		return read_protocol(key, text, to);
 	case TD_CONFIG_PORTS:
 		return read_ports(text, to, why);
+	case TD_CONFIG_ICMP:
+		return read_icmp(text, to, why);
+	case TD_CONFIG_SELECTOR:
+		return read_selector(key, text, to, why);
 	case TD_CONFIG_ADDRESS:
 		return read_address(text, to, why);
 	case TD_CONFIG_PREFIX:
 	case TD_CONFIG_PREFIXES:
 		return read_prefix(key, text, to, why);
-	case TD_CONFIG_INTEGER:
 	case TD_CONFIG_INTEGERS:
 	case TD_CONFIG_BOOLEAN:
 		break;

@@ -54,6 +54,7 @@ static int refuse(struct td_config_report *report, const struct td_config_key *k
 
 static int read_integer(const struct td_config_key *key, long long value, void *to, char *why)
 {
+	uint16_t half = (uint16_t)value;
 	int stored = (int)value;
 
 	if (value < key->low || value > key->high)
@@ -62,7 +63,10 @@ static int read_integer(const struct td_config_key *key, long long value, void *
 		snprintf(why, TD_CONFIG_WHY_MAX, "which is not a power of two");
 		return -EINVAL;
 	}
-	memcpy(to, &stored, sizeof(stored));
+	if (key->size == sizeof(half))
+		memcpy(to, &half, sizeof(half));
+	else
+		memcpy(to, &stored, sizeof(stored));
 	return 0;
 }
 
@@ -84,6 +88,11 @@ static int read_number(const struct td_config_key *key, long long value, void *t
 			return -EINVAL;
 		memcpy(to, &port, sizeof(port));
 		memcpy((char *)to + sizeof(port), &port, sizeof(port));
+		return 0;
+	case TD_CONFIG_ICMP:
+		if (value < 0 || value > UINT8_MAX)
+			return -EINVAL;
+		td_config_icmp_set((unsigned)value << 8, (unsigned)value << 8 | 0xff, to);
 		return 0;
 	default:
 		return -EINVAL;
@@ -165,7 +174,8 @@ int td_config_value_default(const struct td_config_key *key, void *base)
 	// What has no default, lists included, is all zero bytes already.
 	if (!key->default_text)
 		return 0;
-	if (key->type == TD_CONFIG_INTEGER)
+	// The default of an integer that can be a word is one.
+	if (key->type == TD_CONFIG_INTEGER && !key->words)
 		return read_number(key, strtol(key->default_text, NULL, 10), to, why);
 	if (key->type == TD_CONFIG_BOOLEAN) {
 		*(bool *)to = strcmp(key->default_text, "true") == 0;

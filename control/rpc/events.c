@@ -42,6 +42,14 @@ static int worker_event_fields(json_t *params, const struct td_event *event)
 		rc |= json_object_set_new(params, "destination", td_rpc_json_ip(&event->destination));
 		rc |= json_object_set_new(params, "protocol", json_integer(event->protocol));
 		return rc;
+	case TD_EVENT_PEER_MOVED:
+		rc |= json_object_set_new(params, "source", td_rpc_json_ip(&event->source));
+		rc |= json_object_set_new(params, "source_port", json_integer(event->source_port));
+		return rc;
+	case TD_EVENT_PMTU:
+		rc |= json_object_set_new(params, "source", td_rpc_json_ip(&event->source));
+		rc |= json_object_set_new(params, "mtu", json_integer(event->count));
+		return rc;
 	case TD_EVENT_FIRST_USE:
 	case TD_EVENT_RESOLVE:
 		break;

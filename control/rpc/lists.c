@@ -16,6 +16,16 @@ static json_t *prefix_json(const struct td_prefix *prefix)
 	return json_string(prefix->ip.family ? td_prefix_format(prefix, text) : "any");
 }
 
+// "10.1.0.0/24", "10.1.0.5-10.1.0.9" or "any", as in the configuration.
+static json_t *selector_json(const struct td_prefix *prefix, const struct td_ip *high)
+{
+	char text[TD_PREFIX_TEXT_MAX], last[TD_IP_TEXT_MAX];
+
+	if (!high->family)
+		return prefix_json(prefix);
+	return json_sprintf("%s-%s", td_ip_format(&prefix->ip, text), td_ip_format(high, last));
+}
+
 static json_t *prefixes_json(const struct td_prefix *prefixes, unsigned count)
 {
 	json_t *list = json_array();
@@ -123,11 +133,14 @@ static json_t *tunnel_json(const struct td_tunnel *tunnel)
 		established |= sa && sa->state != TD_SA_EXPIRED;
 		json_array_append_new(outbound, json_integer(sa ? sa->spi : 0));
 	}
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:I,s:I,s:I,s:I}", "name",
-	    td_rpc_json_text(config->name), "local_address", td_rpc_json_ip(&config->local_address),
-	    "remote_address", td_rpc_json_ip(&config->remote_address), "local",
+	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:o,s:b,s:o,s:o,s:I,s:I,s:I,s:I}", "name",
+	    td_rpc_json_text(config->name), "mode", config->mode == TD_SA_TRANSPORT ? "transport" : "tunnel",
+	    "local_address", td_rpc_json_ip(&config->local_address), "remote_address",
+	    td_rpc_json_ip(&config->remote_address), "peer_address", td_rpc_json_ip(&tunnel->peer_address),
+	    "peer_port", (int)tunnel->peer_port, "pmtu", (int)tunnel->pmtu, "local",
 	    prefixes_json(config->local, config->local_count), "remote",
-	    prefixes_json(config->remote, config->remote_count), "established", (int)established,
+	    prefixes_json(config->remote, config->remote_count), "routes",
+	    prefixes_json(config->routes, config->route_count), "established", (int)established,
 	    "outbound_spi", outbound, "inbound_spis", sums.inbound_spis, "packets_in", U64(sums.in.packets),
 	    "bytes_in", U64(sums.in.bytes), "packets_out", U64(sums.out.packets), "bytes_out",
 	    U64(sums.out.bytes));
@@ -154,7 +167,8 @@ static json_t *policy_json(const struct td_policy_config *policy, const char *or
 
 	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:i,s:i,s:i,s:o}", "origin", origin, "action",
 	    actions[policy->action], "direction", directions[policy->direction], "local",
-	    prefix_json(&policy->local), "remote", prefix_json(&policy->remote), "protocol", policy->protocol,
+	    selector_json(&policy->local, &policy->local_high), "remote",
+	    selector_json(&policy->remote, &policy->remote_high), "protocol", policy->protocol,
 	    "local_port_low", policy->local_port_low, "local_port_high", policy->local_port_high,
 	    "remote_port_low", policy->remote_port_low, "remote_port_high", policy->remote_port_high,
 	    "tunnel", td_rpc_json_text(policy->tunnel));

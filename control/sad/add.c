@@ -115,16 +115,22 @@ static void entry_fill(struct td_sad_entry *entry, const struct td_sa_request *r
 static int dp_create(struct td_sad_entry *entry, const struct td_secret *key, struct td_error *error)
 {
 	struct td_sa *sa = &entry->sa;
+	const struct td_tunnel *tunnel = sa->tunnel;
 	struct td_sa_params params = {
+	    .mode = tunnel->config.mode,
 	    .spi = sa->spi,
-	    .tunnel = sa->tunnel->dp,
+	    .tunnel = tunnel->dp,
 	    .owner = sa->owner,
 	    .suite = sa->suite,
 	    .key = key,
 	    .esn = sa->esn,
 	    .replay_window = sa->replay_window,
-	    .local = sa->tunnel->config.local_address,
-	    .remote = sa->tunnel->config.remote_address,
+	    .local = tunnel->config.local_address,
+	    .remote = tunnel->peer_address,
+	    .udp_local_port = tunnel->config.udp_local_port,
+	    .udp_remote_port = tunnel->peer_port,
+	    .df = tunnel->config.df,
+	    .dscp = tunnel->config.dscp,
 	    .limits = sa->limits,
 	};
 	struct td_error reason = {0};

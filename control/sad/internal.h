@@ -26,6 +26,7 @@ struct td_sad_tunnel {
 	struct td_tunnel tunnel; // first
 	struct td_hash_node by_name;
 	struct td_sad_list sas;
+	struct td_loop *loop;
 	unsigned slot_count; // workers
 	struct td_sad_entry *slots[]; // by worker: what it sends on
 };
@@ -72,6 +73,11 @@ void td_sad_timers_cancel(struct td_sad_entry *entry);
 void td_sad_entry_remove(struct td_sad_entry *entry);
 // "sa 0x00001001 (in)"; size is of the text.
 void td_sad_describe(uint32_t spi, bool outbound, char *text, size_t size);
+// path.c: reports of workers about a tunnel's peer and path.
+void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event);
+void td_sad_pmtu(struct td_sad *sad, const struct td_event *event);
+// Starts the NAT keepalives of a UDP-encapsulated tunnel.
+void td_sad_keepalive_arm(struct td_sad_tunnel *tunnel);
 // switch.c: makes prepared outbound SAs current, publishes the changed slots and tells.
 void td_sad_switch_apply(struct td_sad *sad, struct td_sad_entry **entries, unsigned count);
 // Takes an outbound SA out of all slots, in favour of a current one of its tunnel that the change does not

@@ -20,6 +20,10 @@ static int tunnel_create(struct td_sad *sad, unsigned index, const struct td_tun
 		free(t);
 		return -ENOMEM;
 	}
+	t->tunnel.peer_address = t->tunnel.config.remote_address;
+	t->tunnel.peer_port = t->tunnel.config.udp_remote_port;
+	t->loop = sad->loop;
+	td_sad_keepalive_arm(t);
 	t->slot_count = sad->worker_count;
 	TAILQ_INIT(&t->sas);
 	td_sad_tunnel_link(sad, t);
@@ -81,6 +85,8 @@ void td_sad_destroy(struct td_sad *sad)
 	while ((entry = TAILQ_FIRST(&sad->all)))
 		td_sad_entry_remove(entry);
 	for (unsigned i = 0; i < sad->tunnel_count; i++) {
+		td_loop_timer_cancel(sad->loop, &sad->tunnels[i]->tunnel.pmtu_timer);
+		td_loop_timer_cancel(sad->loop, &sad->tunnels[i]->tunnel.keepalive_timer);
 		td_dp_tunnel_remove(sad->tunnels[i]->tunnel.dp);
 		free(sad->tunnels[i]);
 	}
@@ -309,6 +315,8 @@ static void sa_event(struct td_sad_entry *entry, const struct td_event *event)
 	case TD_EVENT_UNKNOWN_SPI:
 	case TD_EVENT_ACQUIRE:
 	case TD_EVENT_RESOLVE:
+	case TD_EVENT_PEER_MOVED:
+	case TD_EVENT_PMTU:
 		return; // not about an SA's life
 	}
 }
@@ -358,7 +366,12 @@ void td_sad_event(struct td_sad *sad, const struct td_event *event)
 		return;
 	case TD_EVENT_RESOLVE:
 		return; // for the kernel mirror
-		return; // no SA is made with UDP encapsulation yet
+	case TD_EVENT_PEER_MOVED:
+		td_sad_peer_moved(sad, event);
+		return;
+	case TD_EVENT_PMTU:
+		td_sad_pmtu(sad, event);
+		return;
 	case TD_EVENT_FIRST_USE:
 	case TD_EVENT_AUTH_BURST:
 	case TD_EVENT_SOFT_LIMIT:

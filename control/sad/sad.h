@@ -23,6 +23,12 @@ struct td_tunnel {
 	struct td_tunnel_config config;
 	struct td_dp_tunnel *dp;
 	unsigned in_count, out_count; // SAs
+	struct td_ip peer_address; // where the peer is now: configured, or moved to behind a NAT
+	uint16_t peer_port; // UDP, 0: not encapsulated
+	unsigned pmtu; // learned path MTU, 0: none
+	struct td_timer pmtu_timer; // forgets it
+	struct td_timer keepalive_timer; // UDP-encapsulated tunnels only
+	uint64_t keepalive_packets; // sent by the tunnel when the timer last ran
 };
 
 struct td_sa {

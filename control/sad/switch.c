@@ -15,16 +15,21 @@ static void slot_set(struct td_sad_tunnel *tunnel, unsigned worker, struct td_sa
 		entry->sa.state = TD_SA_ACTIVE;
 }
 
+// The owner's slot first: a packet that another worker hands over then finds the same SA there, and does
+// not come back.
 static void slots_publish(struct td_sad_tunnel *tunnel)
 {
 	struct td_dp_tunnel *dp = tunnel->tunnel.dp;
 
-	for (unsigned worker = 0; worker < tunnel->slot_count; worker++) {
-		struct td_sa_out *wanted = tunnel->slots[worker] ? tunnel->slots[worker]->sa.out : NULL;
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (unsigned worker = 0; worker < tunnel->slot_count; worker++) {
+			const struct td_sad_entry *slot = tunnel->slots[worker];
+			struct td_sa_out *wanted = slot ? slot->sa.out : NULL;
+			bool own = slot && slot->sa.owner == worker;
 
-		if (td_dp_tunnel_current(dp, worker) != wanted)
-			td_dp_tunnel_switch(dp, worker, wanted);
-	}
+			if (own == (pass == 0) && td_dp_tunnel_current(dp, worker) != wanted)
+				td_dp_tunnel_switch(dp, worker, wanted);
+		}
 }
 
 // A worker keeps an SA of its own, unless that is what the entry replaces and the change does not name it.

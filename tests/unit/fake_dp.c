@@ -216,3 +216,30 @@ void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats)
 	*stats = fake_dp.out_stats;
 	stats->stopped |= sa->stopped;
 }
+
+void td_dp_tunnel_pmtu(struct td_dp_tunnel *tunnel, unsigned mtu)
+{
+	(void)tunnel;
+	fake_dp.pmtu = mtu;
+}
+
+int td_dp_sa_out_move(struct td_sa_out *sa, const struct td_ip *remote, uint16_t udp_remote_port)
+{
+	(void)sa, (void)remote;
+	fake_dp.moves++;
+	fake_dp.moved_port = udp_remote_port;
+	return 0;
+}
+
+int td_dp_nat_keepalive(
+    const struct td_ip *local, const struct td_ip *remote, uint16_t udp_local_port, uint16_t udp_remote_port)
+{
+	(void)local, (void)remote, (void)udp_local_port, (void)udp_remote_port;
+	fake_dp.keepalives++;
+	return 0;
+}
+
+void td_dp_tunnel_moved(struct td_dp_tunnel *tunnel)
+{
+	(void)tunnel;
+}

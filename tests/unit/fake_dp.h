@@ -13,6 +13,7 @@ struct fake_dp {
 	unsigned creates;
 	bool reserve_fails;
 	unsigned tunnels;
+	unsigned pmtu, moves, moved_port, keepalives; // last path MTU, moves of peers
 	struct td_sa_stats in_stats, out_stats; // of every SA
 };
 extern struct fake_dp fake_dp;

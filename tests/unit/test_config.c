@@ -139,8 +139,8 @@ static const struct {
         "4: memory: hugepages is 1; allowed is true or false", NULL},
     {"truth for a number", BASE "memory: { size_mb = true; };", "4: memory: size_mb is true; allowed", NULL},
     {"group for text", BASE "log: { level = { }; };", "4: log: level is a group; allowed", NULL},
-    {"too small", BASE "memory: { size_mb = 63; };",
-        "4: memory: size_mb is 63; allowed is an integer from 64 to 1048576", NULL},
+    {"too small", BASE "memory: { size_mb = 447; };",
+        "4: memory: size_mb is 447; allowed is an integer from 448 to 1048576", NULL},
     {"64 bits", BASE "memory: { size_mb = 4294967808L; };", "4: memory: size_mb is 4294967808;", NULL},
     {"relative socket", BASE "control: { socket = \"tandem.sock\"; };",
         "4: control: socket is \"tandem.sock\"; allowed is an absolute path of at most 107 bytes", NULL},
@@ -248,8 +248,11 @@ static const struct {
         "5: routes[1]: to is \"10.9.0.0/16\", as in line 4", NULL},
     {"mixed route", BASE "routes = ( { to=\"2001:db8:1::/48\"; via=\"192.0.2.2\"; } );",
         "4: routes[0]: mixes IPv4 and IPv6", NULL},
-    {"IPv6 route", BASE "routes = ( { to=\"2001:db8:1::/48\"; port=\"inside\"; } );",
-        "4: routes[0]: to is IPv6, which is not supported yet", NULL},
+    {"IPv6 via off link", BASE "routes = ( { to=\"2001:db8:9::/48\"; via=\"2001:db8:1::2\"; } );",
+        "4: routes[0]: via is \"2001:db8:1::2\", which is on no network of any port", NULL},
+    {"link-local via without port", BASE "routes = ( { to=\"::/0\"; via=\"fe80::1\"; } );",
+        "4: routes[0]: via is \"fe80::1\", which is on every link; allowed is a link-local address with port",
+        NULL},
     // Tunnels.
     {"same tunnel", BASE "tunnels = ( { " TUNNEL_ENDS " },\n{ " TUNNEL_ENDS " } );",
         "5: tunnel b: name is \"b\", as in line 4; allowed is what no other tunnel has", NULL},
@@ -262,20 +265,69 @@ static const struct {
     {"mixed ends",
         BASE "tunnels = ( { name=\"b\"; local_address=\"192.0.2.1\"; remote_address=\"2001:db8::2\"; } );",
         "4: tunnel b: mixes IPv4 and IPv6; allowed is the same family in local_address", NULL},
-    {"IPv6 ends",
-        BASE "tunnels = ( { name=\"b\"; local_address=\"2001:db8::1\"; remote_address=\"2001:db8::2\"; } );",
-        "4: tunnel b: local_address is IPv6, which is not supported yet",
-        "4: tunnel b: remote_address is IPv6, which is not supported yet"},
+    {"foreign IPv6 ends",
+        BASE "tunnels = ( { name=\"b\"; local_address=\"2001:db8::2\"; remote_address=\"2001:db8::1\"; } );",
+        "4: tunnel b: local_address is \"2001:db8::2\", which no port has",
+        "4: tunnel b: remote_address is \"2001:db8::1\", this gateway's own"},
+    {"mode", BASE "tunnels = ( { " TUNNEL_ENDS " mode=\"beet\"; } );",
+        "4: tunnel b: mode is \"beet\"; allowed is \"tunnel\" or \"transport\"", NULL},
+    {"one UDP port", BASE "tunnels = ( { " TUNNEL_ENDS " udp_remote_port=4500; } );",
+        "4: tunnel b: has only one of udp_local_port and udp_remote_port; allowed is both", NULL},
+    {"other UDP port", BASE "tunnels = ( { " TUNNEL_ENDS " udp_local_port=500; udp_remote_port=4500; } );",
+        "4: tunnel b: udp_local_port is 500, where no ESP is received; allowed is 4500, or 0", NULL},
+    {"UDP port range", BASE "tunnels = ( { " TUNNEL_ENDS " udp_local_port=4500; udp_remote_port=65536; } );",
+        "4: tunnel b: udp_remote_port is 65536; allowed is an integer from 0 to 65535", NULL},
+    {"DF", BASE "tunnels = ( { " TUNNEL_ENDS " df=\"keep\"; } );",
+        "4: tunnel b: df is \"keep\"; allowed is \"copy\", \"set\" or \"clear\"", NULL},
+    {"DSCP", BASE "tunnels = ( { " TUNNEL_ENDS " dscp=64; } );",
+        "4: tunnel b: dscp is 64; allowed is \"copy\" or an integer from 0 to 63", NULL},
+    {"DSCP word", BASE "tunnels = ( { " TUNNEL_ENDS " dscp=\"ef\"; } );",
+        "4: tunnel b: dscp is \"ef\"; allowed is \"copy\" or an integer", NULL},
+    {"negative DSCP", BASE "tunnels = ( { " TUNNEL_ENDS " dscp=-1; } );",
+        "4: tunnel b: dscp is -1; allowed is \"copy\"", NULL},
+    {"transport selectors",
+        BASE "tunnels = ( { " TUNNEL_ENDS
+             " mode=\"transport\"; local=[\"192.0.2.1\", \"192.0.2.0/24\"]; remote=[\"192.0.2.9\"]; } );",
+        "4: tunnel b: local[1] is not the tunnel's local_address; allowed with mode \"transport\" is "
+        "\"192.0.2.1\" alone",
+        "4: tunnel b: remote[0] is not the tunnel's remote_address; allowed with mode \"transport\" is "
+        "\"192.0.2.2\" alone"},
+    {"mixed transport ends",
+        BASE "tunnels = ( { name=\"b\"; mode=\"transport\"; local_address=\"192.0.2.1\"; "
+             "remote_address=\"2001:db8::2\"; } );",
+        "4: tunnel b: mixes IPv4 and IPv6; allowed is the same family in local_address", NULL},
+    {"transport routes",
+        BASE "tunnels = ( { " TUNNEL_ENDS " mode=\"transport\"; routes=[\"10.2.0.0/24\"]; } );",
+        "4: tunnel b: routes is given with mode \"transport\"", NULL},
+    {"route with host bits", BASE "tunnels = ( { " TUNNEL_ENDS " routes=[\"2001:db8::1/32\"]; } );",
+        "4: tunnel b: routes[0] is \"2001:db8::1/32\", which has host bits set; allowed is a prefix", NULL},
+    {"same tunnel routes",
+        BASE "tunnels = ( { " TUNNEL_ENDS " routes=[\"10.2.0.0/16\", \"2001:db8:2::/48\"]; },\n"
+             "{ name=\"c\"; local_address=\"192.0.2.1\"; remote_address=\"192.0.2.3\"; "
+             "routes=[\"10.2.0.0/24\", \"2001:db8:2::/48\"]; } );",
+        "5: tunnel c: has route 2001:db8:2::/48, as the tunnel in line 4; allowed is what no other tunnel "
+        "has",
+        NULL},
     {"selector with host bits",
         BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.1/24\"]; remote=[\"10.2.0.0/24\"]; } );",
         "4: tunnel b: local[0] is \"10.1.0.1/24\", which has host bits set", NULL},
     {"mixed selectors",
         BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.0/24\"]; remote=[\"2001:db8:2::/48\"]; } );",
-        "4: tunnel b: mixes IPv4 and IPv6; allowed is the same family in all of local and remote", NULL},
-    {"IPv6 selectors",
-        BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"2001:db8:1::/48\"]; remote=[\"2001:db8:2::/48\"]; } );",
-        "4: tunnel b: local[0] is IPv6, which is not supported yet",
-        "4: tunnel b: remote[0] is IPv6, which is not supported yet"},
+        "4: tunnel b: mixes IPv4 and IPv6; allowed is a local and a remote prefix of the same family", NULL},
+    {"bad selector is of no family",
+        BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.0/33\"]; remote=[\"2001:db8:2::/48\"]; } );",
+        "4: tunnel b: local[0] is \"10.1.0.0/33\"; allowed is a prefix", NULL},
+    {"same IPv6 selectors",
+        BASE
+        "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.0/24\", \"2001:db8:1::/48\"]; "
+        "remote=[\"2001:db8:2::/48\"]; },\n{ name=\"c\"; local_address=\"2001:db8::1\"; "
+        "remote_address=\"2001:db8::2\"; local=[\"2001:db8:1::/48\"]; remote=[\"2001:db8:2::/48\"]; } );",
+        "5: tunnel c: has local 2001:db8:1::/48 with remote 2001:db8:2::/48, as the tunnel in line 4", NULL},
+    {"same transport ends",
+        BASE "tunnels = ( { " TUNNEL_ENDS
+             " mode=\"transport\"; },\n{ name=\"c\"; local_address=\"192.0.2.1\"; "
+             "remote_address=\"192.0.2.2\"; mode=\"transport\"; } );",
+        "5: tunnel c: has local 192.0.2.1/32 with remote 192.0.2.2/32, as the tunnel in line 4", NULL},
     {"same selectors",
         BASE
         "tunnels = ( { " TUNNEL_ENDS
@@ -284,6 +336,9 @@ static const struct {
         "remote=[\"10.3.0.0/24\", \"10.4.0.0/24\"]; } );",
         "5: tunnel c: has local 10.1.0.0/24 with remote 10.4.0.0/24, as the tunnel in line 4", NULL},
     {"half selectors", BASE "tunnels = ( { " TUNNEL_ENDS " local=[\"10.1.0.0/24\"]; } );",
+        "4: tunnel b: has only one of local and remote", NULL},
+    {"half selectors and routes",
+        BASE "tunnels = ( { " TUNNEL_ENDS " remote=[\"10.2.0.0/24\"]; routes=[\"10.3.0.0/24\"]; } );",
         "4: tunnel b: has only one of local and remote", NULL},
     {"window", BASE "tunnels = ( { " TUNNEL_ENDS " replay_window=1000; } );",
         "4: tunnel b: replay_window is 1000, which is not a power of two; allowed is a power of two from 64 "
@@ -325,8 +380,48 @@ static const struct {
     {"mixed policy",
         TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.0/8\"; remote=\"2001:db8::/32\"; } );",
         "5: policies[0]: mixes IPv4 and IPv6", NULL},
-    {"IPv6 policy", TUNNEL "policies = ( { action=\"bypass\"; local=\"2001:db8::/32\"; } );",
-        "5: policies[0]: local is IPv6, which is not supported yet", NULL},
+    {"mixed ranges",
+        TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.1-10.0.0.9\"; "
+               "remote=\"2001:db8::1-2001:db8::9\"; } );",
+        "5: policies[0]: mixes IPv4 and IPv6", NULL},
+    {"range of two families", TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.1-2001:db8::1\"; } );",
+        "5: policies[0]: local is \"10.0.0.1-2001:db8::1\", which mixes IPv4 and IPv6; allowed is \"any\"",
+        NULL},
+    {"reversed addresses",
+        TUNNEL "policies = ( { action=\"bypass\"; remote=\"2001:db8::2-2001:db8::1\"; } );",
+        "5: policies[0]: remote is \"2001:db8::2-2001:db8::1\", of which the first address is greater", NULL},
+    {"open addresses", TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.1-\"; } );",
+        "5: policies[0]: local is \"10.0.0.1-\"; allowed is \"any\", a prefix", NULL},
+    {"range of prefixes", TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.0/24-10.0.1.0/24\"; } );",
+        "5: policies[0]: local is \"10.0.0.0/24-10.0.1.0/24\"; allowed is", NULL},
+    {"long address",
+        TUNNEL "policies = ( { action=\"bypass\"; "
+               "local=\"00000000000000000000000000000000000000000000000010.0.0.1-10.0.0.2\"; } );",
+        "5: policies[0]: local is \"0000", NULL},
+    {"ICMP with IPv6",
+        TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; remote=\"2001:db8::/32\"; } );",
+        "5: policies[0]: protocol is \"icmp\" with IPv6 addresses; allowed with them is \"icmpv6\"", NULL},
+    {"ICMPv6 with IPv4",
+        TUNNEL "policies = ( { action=\"bypass\"; protocol=58; local=\"10.0.0.1-10.0.0.2\"; } );",
+        "5: policies[0]: protocol is \"icmpv6\" with IPv4 addresses; allowed with them is \"icmp\"", NULL},
+    {"ICMP type with UDP", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; icmp_type=8; } );",
+        "5: policies[0]: icmp_type is given; allowed is a type with protocol \"icmp\" or \"icmpv6\" only",
+        NULL},
+    {"ICMP type instead of a port",
+        TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; local_port=53; icmp_type=\"any\"; } );",
+        "5: policies[0]: icmp_type is given", NULL},
+    {"any port with ICMP",
+        TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; icmp_type=8; remote_port=\"any\"; } );",
+        "5: policies[0]: remote_port is given", NULL},
+    {"ICMP type 256", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; icmp_type=256; } );",
+        "5: policies[0]: icmp_type is 256; allowed is \"any\", a type from 0 to 255, types such as", NULL},
+    {"ICMP code 256", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; icmp_type=\"3/256\"; } );",
+        "5: policies[0]: icmp_type is \"3/256\"; allowed", NULL},
+    {"ICMP codes", TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; icmp_type=\"3/1-4\"; } );",
+        "5: policies[0]: icmp_type is \"3/1-4\"; allowed", NULL},
+    {"reversed ICMP types",
+        TUNNEL "policies = ( { action=\"bypass\"; protocol=\"icmp\"; icmp_type=\"8-0\"; } );",
+        "5: policies[0]: icmp_type is \"8-0\", of which the first type is greater than the last", NULL},
 };
 
 static void expect_line(const char *name, const char *errors, const char *expected)
@@ -376,7 +471,7 @@ Test(config, sets_defaults)
 	cr_expect_eq(config->main_core, -1);
 	cr_expect_eq(config->idle, TD_IDLE_ADAPTIVE);
 	cr_expect_not(config->hugepages);
-	cr_expect_eq(config->memory_mb, 512);
+	cr_expect_eq(config->memory_mb, 768);
 	cr_expect_eq(config->packet_buffers, 16384);
 	cr_expect_str_eq(config->file_prefix, "tandem");
 	cr_expect_str_eq(config->socket_path, "/run/tandem/tandem.sock");
@@ -392,6 +487,11 @@ Test(config, sets_defaults)
 	cr_assert_eq(config->tunnel_count, 1);
 	cr_expect_eq(config->tunnels[0].replay_window, TD_REPLAY_WINDOW_DEFAULT);
 	cr_expect_eq(config->tunnels[0].drain_ms, TD_DRAIN_DEFAULT_MS);
+	cr_expect_eq(config->tunnels[0].mode, TD_SA_TUNNEL);
+	cr_expect_eq(config->tunnels[0].udp_local_port + config->tunnels[0].udp_remote_port, 0);
+	cr_expect_eq(config->tunnels[0].df, TD_DF_COPY);
+	cr_expect_eq(config->tunnels[0].dscp, TD_DSCP_COPY);
+	cr_expect_eq(config->tunnels[0].local_count + config->tunnels[0].route_count, 0);
 	cr_expect_eq(config->route_count + config->policy_count, 0);
 	td_config_free(config);
 	free(errors);
@@ -427,6 +527,108 @@ Test(config, reads_policies)
 	cr_expect_eq(policy[2].remote.length, 32);
 	td_config_free(config);
 	free(errors);
+}
+
+static void expect_prefix(const struct td_prefix *prefix, const char *expected)
+{
+	char text[TD_PREFIX_TEXT_MAX];
+
+	cr_expect_str_eq(td_prefix_format(prefix, text), expected);
+}
+
+Test(config, reads_ipv6_tunnels)
+{
+	static const char text[] = BASE
+	    "routes = ( { to=\"::/0\"; via=\"fe80::1\"; port=\"outside\"; },\n"
+	    "{ to=\"2001:db8:9::/48\"; via=\"2001:db8::9\"; }, { to=\"2001:db8:8::/48\"; port=\"inside\"; } "
+	    ");\n"
+	    "tunnels = ( { name=\"b\"; local_address=\"2001:db8::1\"; remote_address=\"2001:db8:f::2\"; "
+	    "local=[\"10.1.0.0/24\", \"2001:db8:1::/48\"]; remote=[\"2001:db8:2::/48\", \"10.2.0.0/24\"]; "
+	    "udp_local_port=4500; udp_remote_port=61000; df=\"clear\"; dscp=46; },\n"
+	    "{ "
+	    "name=\"r\"; local_address=\"192.0.2.1\"; remote_address=\"192.0.2.3\"; df=\"set\"; "
+	    "routes=[\"10.2.0.0/24\", \"::/0\"]; },\n"
+	    "{ name=\"t\"; mode=\"transport\"; local_address=\"2001:db8::1\"; "
+	    "remote_address=\"2001:db8:f::3\"; },\n"
+	    "{ name=\"u\"; mode=\"transport\"; local_address=\"192.0.2.1\"; remote_address=\"192.0.2.4\"; "
+	    "local=[\"192.0.2.1/32\"]; remote=[\"192.0.2.4\"]; } );\n";
+	char *errors;
+	struct td_config *config = load(text, strlen(text), &errors);
+
+	cr_assert_not_null(config, "%s", errors);
+	const struct td_tunnel_config *tunnel = config->tunnels;
+	cr_expect(tunnel[0].local_count == 2 && tunnel[0].remote_count == 2);
+	cr_expect(tunnel[0].udp_local_port == 4500 && tunnel[0].udp_remote_port == 61000);
+	cr_expect(tunnel[0].df == TD_DF_CLEAR && tunnel[0].dscp == 46);
+	cr_expect(tunnel[1].df == TD_DF_SET && tunnel[1].local_count + tunnel[1].remote_count == 0);
+	cr_assert_eq(tunnel[1].route_count, 2);
+	expect_prefix(&tunnel[1].routes[0], "10.2.0.0/24");
+	expect_prefix(&tunnel[1].routes[1], "::/0");
+	cr_assert(
+	    tunnel[2].mode == TD_SA_TRANSPORT && tunnel[2].local_count == 1 && tunnel[2].remote_count == 1);
+	expect_prefix(&tunnel[2].local[0], "2001:db8::1/128");
+	expect_prefix(&tunnel[2].remote[0], "2001:db8:f::3/128");
+	cr_expect(tunnel[3].local_count == 1 && tunnel[3].remote_count == 1);
+	td_config_free(config);
+	free(errors);
+}
+
+Test(config, reads_ranges)
+{
+	static const char text[] = TUNNEL
+	    "policies = ( { action=\"bypass\"; local=\"10.1.0.5-10.1.0.9\"; remote=\"10.2.0.0/24\"; },\n"
+	    "{ action=\"bypass\"; remote=\"2001:db8::5-2001:db8::1:0\"; },\n"
+	    "{ action=\"bypass\"; local=\"10.1.0.5-10.1.0.5\"; } );";
+	char *errors, last[TD_IP_TEXT_MAX];
+	struct td_config *config = load(text, strlen(text), &errors);
+
+	cr_assert_not_null(config, "%s", errors);
+	const struct td_policy_config *policy = config->policies;
+	expect_prefix(&policy[0].local, "10.1.0.5/32");
+	cr_expect_str_eq(td_ip_format(&policy[0].local_high, last), "10.1.0.9");
+	expect_prefix(&policy[0].remote, "10.2.0.0/24");
+	cr_expect_eq(policy[0].remote_high.family, 0);
+	cr_expect(policy[1].local.ip.family == 0 && policy[1].local_high.family == 0);
+	expect_prefix(&policy[1].remote, "2001:db8::5/128");
+	cr_expect_str_eq(td_ip_format(&policy[1].remote_high, last), "2001:db8::1:0");
+	cr_expect(td_ip_equal(&policy[2].local.ip, &policy[2].local_high));
+	td_config_free(config);
+	free(errors);
+}
+
+Test(config, reads_icmp_types)
+{
+	static const struct {
+		const char *type;
+		unsigned low, high;
+	} types[] = {
+	    {"\"any\"", 0, 0xffff},
+	    {"8", 0x800, 0x8ff},
+	    {"0", 0, 0xff},
+	    {"\"255\"", 0xff00, 0xffff},
+	    {"\"3/4\"", 0x304, 0x304},
+	    {"\"0/0\"", 0, 0},
+	    {"\"133-137\"", 0x8500, 0x89ff},
+	};
+
+	for (size_t i = 0; i < COUNT(types); i++) {
+		char text[1024], *errors;
+
+		snprintf(text, sizeof(text),
+		    TUNNEL "policies = ( { action=\"bypass\"; protocol=\"%s\"; icmp_type=%s; } );",
+		    i % 2 ? "icmpv6" : "ipv6-icmp", types[i].type);
+		struct td_config *config = load(text, strlen(text), &errors);
+		cr_assert_not_null(config, "%s", errors);
+		const struct td_policy_config *policy = config->policies;
+		cr_expect_eq(policy->protocol, 58);
+		cr_expect(policy->local_port_low == types[i].low && policy->local_port_high == types[i].high,
+		    "%s", types[i].type);
+		cr_expect(
+		    policy->remote_port_low == types[i].low && policy->remote_port_high == types[i].high,
+		    "%s", types[i].type);
+		td_config_free(config);
+		free(errors);
+	}
 }
 
 Test(config, says_why_a_file_cannot_be_read)
@@ -492,6 +694,7 @@ Test(config, survives_includes_that_cannot_be_read)
 Test(config, accepts_what_we_ship)
 {
 	static const char *const files[] = {TD_SOURCE_DIR "/conf/tandem.conf",
+	    TD_SOURCE_DIR "/conf/examples/ipv6-transport.conf",
 	    TD_SOURCE_DIR "/conf/examples/site-to-site.conf",
 	    TD_SOURCE_DIR "/conf/examples/lab-af_packet.conf"};
 
@@ -623,4 +826,34 @@ Test(config, takes_many_tunnels, .timeout = 60)
 	td_config_free(config);
 	free(errors);
 	free(text);
+}
+
+// As many tunnel routes as the data plane takes, and one too many.
+Test(config, limits_tunnel_routes, .timeout = 60)
+{
+	for (unsigned extra = 0; extra < 2; extra++) {
+		char *text, *errors;
+		size_t size;
+		FILE *stream = open_memstream(&text, &size);
+
+		fputs(BASE "tunnels = (", stream);
+		for (unsigned i = 0; i < TD_TUNNEL_ROUTES_MAX + extra; i++) {
+			if (i % TD_CONFIG_SELECTORS_MAX == 0)
+				fprintf(stream,
+				    "%s{ name=\"t%u\"; local_address=\"192.0.2.1\"; "
+				    "remote_address=\"198.51.100.1\"; routes=(",
+				    i ? " ) }," : "", i);
+			fprintf(stream, "%s\"10.%u.%u.%u\"", i % TD_CONFIG_SELECTORS_MAX ? "," : "", i >> 16,
+			    i >> 8 & 255, i & 255);
+		}
+		fputs(" ) } );\n", stream);
+		fclose(stream);
+		struct td_config *config = load(text, size, &errors);
+		cr_expect_eq(!config, extra, "%s", errors);
+		if (extra)
+			expect_line("routes", errors, "4: tunnels: has 131073 IPv4 routes in all tunnels");
+		td_config_free(config);
+		free(errors);
+		free(text);
+	}
 }

@@ -1,17 +1,67 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Policies: order, ranges, directions, what a packet's key is, and what is refused.
+// Policies and tunnel routes: order, ranges, both families, ICMP, fragments,
+// what is refused, and changes while a worker looks.
 
 #include "dataplane/policy.h"
+#include "dataplane/policy_key.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 #include "tests/unit/eal.h"
 
+#include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <string.h>
+#include <time.h>
 
-TestSuite(policy, .init = test_eal_start);
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct td_dp_tunnel tunnel;
+// More memory than other tests: tunnel routes of both families, and room for
+// large sets.
+static void start(void)
+{
+	struct td_dp_config config = {.program = "test", .memory_mb = 1024, .main_core = -1};
+	struct td_error error;
+
+	snprintf(config.file_prefix, sizeof(config.file_prefix), "unit%d", (int)getpid());
+	cr_assert_eq(td_eal_start(&config, &error), 0, "%s", error.reason);
+	cr_assert_eq(td_rcu_init(1), 0);
+}
+
+static void stop(void)
+{
+	td_policy_fini();
+	td_rcu_drain();
+}
+
+TestSuite(policy, .init = start, .fini = stop);
+
+static struct td_dp_tunnel tunnels[3];
+
+// ---- policies and packets, written shortly
+// --------------------------------------------------------
+
+static struct td_ip ip(const char *text)
+{
+	struct td_ip parsed;
+
+	cr_assert_eq(td_ip_parse(text, &parsed), 0, "%s", text);
+	return parsed;
+}
+
+// NULL for any, "prefix", or "first-last".
+static void side(const char *text, struct td_prefix *prefix, struct td_ip *high)
+{
+	char first[TD_PREFIX_TEXT_MAX];
+	const char *dash = text ? strchr(text, '-') : NULL;
+
+	if (!text)
+		return;
+	snprintf(first, sizeof(first), "%.*s", (int)strcspn(text, "-"), text);
+	cr_assert_eq(td_prefix_parse(first, prefix), 0, "%s", text);
+	if (dash)
+		*high = ip(dash + 1);
+}
 
 static struct td_dp_policy policy(enum td_policy_action action, const char *local, const char *remote)
 {
@@ -20,39 +70,12 @@ static struct td_dp_policy policy(enum td_policy_action action, const char *loca
 	    .action = action,
 	    .local_port_high = UINT16_MAX,
 	    .remote_port_high = UINT16_MAX,
-	    .tunnel = action == TD_POLICY_PROTECT ? &tunnel : NULL,
+	    .tunnel = action == TD_POLICY_PROTECT ? &tunnels[0] : NULL,
 	};
 
-	if (local)
-		cr_assert_eq(td_prefix_parse(local, &made.local), 0);
-	if (remote)
-		cr_assert_eq(td_prefix_parse(remote, &made.remote), 0);
+	side(local, &made.local, &made.local_high);
+	side(remote, &made.remote, &made.remote_high);
 	return made;
-}
-
-static struct td_policy_key key(
-    const char *local, const char *remote, uint8_t protocol, uint16_t local_port, uint16_t remote_port)
-{
-	struct td_ip ips[2];
-
-	cr_assert_eq(td_ip_parse(local, &ips[0]), 0);
-	cr_assert_eq(td_ip_parse(remote, &ips[1]), 0);
-	return (struct td_policy_key){
-	    .protocol = protocol,
-	    .local = rte_cpu_to_be_32(td_ip_v4(&ips[0])),
-	    .remote = rte_cpu_to_be_32(td_ip_v4(&ips[1])),
-	    .local_port = rte_cpu_to_be_16(local_port),
-	    .remote_port = rte_cpu_to_be_16(remote_port),
-	};
-}
-
-// Index of the rule that one key meets, -1: none.
-static int match(bool outbound, struct td_policy_key one)
-{
-	const struct td_policy_rule *rule;
-
-	td_policy_classify(td_dp.policies, outbound, &one, &rule, 1);
-	return rule ? (int)(rule - td_dp.policies->rules) : -1;
 }
 
 static void set(const struct td_dp_policy *policies, unsigned count)
@@ -62,12 +85,114 @@ static void set(const struct td_dp_policy *policies, unsigned count)
 	cr_assert_eq(td_dp_policy_set(policies, count, &error), 0, "%s", error.reason);
 }
 
+struct packet {
+	struct td_ip source, destination;
+	uint8_t protocol;
+	bool later; // a fragment behind the first
+	uint16_t words[2]; // the ports; of ICMP the type << 8 | code, and the checksum
+};
+
+static void put16(uint8_t *at, unsigned value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+// Writes the packet's headers and 4 bytes behind them; returns its length.
+static uint16_t packet_write(const struct packet *packet, uint8_t bytes[64])
+{
+	uint16_t header = packet->source.family == 4 ? 20 : packet->later ? 48 : 40;
+
+	memset(bytes, 0, 64);
+	if (packet->source.family == 4) {
+		bytes[0] = 0x45;
+		put16(bytes + 6, packet->later ? 5 : 0);
+		bytes[9] = packet->protocol;
+		memcpy(bytes + 12, packet->source.bytes, 4);
+		memcpy(bytes + 16, packet->destination.bytes, 4);
+	} else {
+		bytes[0] = 0x60;
+		bytes[6] = packet->later ? IPPROTO_FRAGMENT : packet->protocol;
+		memcpy(bytes + 8, packet->source.bytes, 16);
+		memcpy(bytes + 24, packet->destination.bytes, 16);
+		bytes[40] = packet->protocol;
+		put16(bytes + 42, 0x40);
+	}
+	put16(bytes + header, packet->words[0]);
+	put16(bytes + header + 2, packet->words[1]);
+	return header + 4;
+}
+
+static const struct td_policy_rule *rule_of(bool outbound, const struct packet *packet)
+{
+	uint8_t bytes[64];
+	struct rte_mbuf mbuf = {.buf_addr = bytes, .data_len = packet_write(packet, bytes)};
+	struct rte_mbuf *mbufs[] = {&mbuf};
+	const struct td_policy_rule *rule;
+
+	td_policy_lookup(td_dp.policies, outbound, mbufs, &rule, 1);
+	return rule;
+}
+
+// Index of the policy that a packet meets, -1: none.
+static int match(bool outbound, const struct packet *packet)
+{
+	const struct td_policy_rule *rule = rule_of(outbound, packet);
+
+	return rule ? (int)(rule - td_dp.policies->rules) : -1;
+}
+
+// A packet between a local and a remote address; ICMP has one number, whichever
+// way it goes.
+static struct packet between(bool outbound, const char *local, const char *remote, uint8_t protocol,
+    uint16_t local_word, uint16_t remote_word)
+{
+	bool swap = !outbound && protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6;
+
+	return (struct packet){
+	    .source = ip(outbound ? local : remote),
+	    .destination = ip(outbound ? remote : local),
+	    .protocol = protocol,
+	    .words = {swap ? remote_word : local_word, swap ? local_word : remote_word},
+	};
+}
+
+static int match_between(bool outbound, const char *local, const char *remote, uint8_t protocol,
+    uint16_t local_word, uint16_t remote_word)
+{
+	struct packet packet = between(outbound, local, remote, protocol, local_word, remote_word);
+
+	return match(outbound, &packet);
+}
+
+// The tunnel that a packet without ports meets, as an index; -1: none, -2: no
+// protection.
+static int tunnel_of(bool outbound, const char *local, const char *remote)
+{
+	struct packet packet = between(outbound, local, remote, 99, 0, 0);
+	const struct td_policy_rule *rule = rule_of(outbound, &packet);
+
+	if (!rule)
+		return -1;
+	return rule->action == TD_POLICY_PROTECT ? (int)(rule->tunnel - tunnels) : -2;
+}
+
+static void settle(void)
+{
+	while (td_rcu_reclaim())
+		;
+}
+
+// ---- ordered policies
+// -----------------------------------------------------------------------------
+
 Test(policy, without_policies_nothing_matches)
 {
-	cr_assert_eq(match(true, key("10.1.0.1", "10.2.0.1", 17, 1, 2)), -1);
+	cr_assert_eq(match_between(true, "10.1.0.1", "10.2.0.1", 17, 1, 2), -1);
+	cr_assert_eq(match_between(true, "2001:db8::1", "2001:db8::2", 17, 1, 2), -1);
 	set(NULL, 0);
-	cr_assert_eq(match(true, key("10.1.0.1", "10.2.0.1", 17, 1, 2)), -1);
-	cr_assert_eq(match(false, key("10.1.0.1", "10.2.0.1", 17, 1, 2)), -1);
+	cr_assert_eq(match_between(true, "10.1.0.1", "10.2.0.1", 17, 1, 2), -1);
+	cr_assert_eq(match_between(false, "2001:db8::1", "2001:db8::2", 17, 1, 2), -1);
 }
 
 Test(policy, first_match_counts)
@@ -77,6 +202,9 @@ Test(policy, first_match_counts)
 	    policy(TD_POLICY_BYPASS, "10.1.0.0/24", "198.51.100.0/24"),
 	    policy(TD_POLICY_PROTECT, "10.1.0.0/24", "10.0.0.0/8"),
 	    policy(TD_POLICY_BYPASS, NULL, "10.2.0.0/16"), // hidden for 10.1.0.0/24
+	    policy(TD_POLICY_BYPASS, "2001:db8:1::/48", "2001:db8:2::/48"),
+	    policy(TD_POLICY_BYPASS, "2001:db8::1-2001:db8:1:ffff::5", NULL),
+	    policy(TD_POLICY_BYPASS, "10.9.0.250-10.9.1.5", "0.0.0.0-255.255.255.255"),
 	    policy(TD_POLICY_DISCARD, NULL, NULL),
 	};
 	static const struct {
@@ -87,14 +215,24 @@ Test(policy, first_match_counts)
 	    {"10.1.0.8", "198.51.100.255", 1},
 	    {"10.1.0.8", "10.2.0.1", 2},
 	    {"10.1.1.8", "10.2.0.1", 3},
-	    {"10.1.1.8", "10.3.0.1", 4},
-	    {"0.0.0.0", "255.255.255.255", 4},
+	    {"10.1.1.8", "10.3.0.1", 7},
+	    {"0.0.0.0", "255.255.255.255", 7},
+	    {"2001:db8:1::1", "2001:db8:2:ffff::1", 4},
+	    {"2001:db8:1:ffff::5", "2001:db8:3::1", 5},
+	    {"2001:db8:1:ffff::6", "2001:db8:3::1", 7},
+	    {"2001:db8::1", "2001:db8:3::1", 5},
+	    {"2001:db8::", "2001:db8:3::1", 7},
+	    {"2001:db8:0:ffff:ffff:ffff:ffff:ffff", "::", 5},
+	    {"10.9.0.249", "1.2.3.4", 7},
+	    {"10.9.0.250", "1.2.3.4", 6},
+	    {"10.9.1.5", "255.255.255.255", 6},
+	    {"10.9.1.6", "0.0.0.0", 7},
 	};
 
-	set(policies, 5);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	set(policies, COUNT(policies));
+	for (size_t i = 0; i < COUNT(rows); i++)
 		for (int outbound = 0; outbound < 2; outbound++)
-			cr_expect_eq(match(outbound, key(rows[i].local, rows[i].remote, 6, 1000, 80)),
+			cr_expect_eq(match_between(outbound, rows[i].local, rows[i].remote, 6, 1000, 80),
 			    rows[i].rule, "row %zu", i);
 }
 
@@ -102,17 +240,15 @@ Test(policy, protocol_ports_and_direction)
 {
 	struct td_dp_policy policies[4];
 
-	policies[0] = policy(TD_POLICY_BYPASS, "10.1.0.0/16", NULL);
+	for (unsigned i = 0; i < 4; i++)
+		policies[i] = policy(i < 3 ? TD_POLICY_BYPASS : TD_POLICY_PROTECT, NULL, NULL);
 	policies[0].protocol = IPPROTO_UDP;
 	policies[0].remote_port_low = 5000;
 	policies[0].remote_port_high = 5010;
-	policies[1] = policy(TD_POLICY_BYPASS, "10.1.0.0/16", NULL);
 	policies[1].protocol = IPPROTO_TCP;
 	policies[1].local_port_low = policies[1].local_port_high = 22;
-	policies[2] = policy(TD_POLICY_BYPASS, "10.1.0.0/16", NULL);
-	policies[2].protocol = IPPROTO_ICMP;
+	policies[2].protocol = 99;
 	policies[2].directions = TD_POLICY_OUT;
-	policies[3] = policy(TD_POLICY_PROTECT, "10.1.0.0/16", NULL);
 	policies[3].directions = TD_POLICY_IN;
 	set(policies, 4);
 	static const struct {
@@ -120,98 +256,134 @@ Test(policy, protocol_ports_and_direction)
 		uint16_t local_port, remote_port;
 		int out, in;
 	} rows[] = {
-	    {17, 9, 5000, 0, 0}, {17, 9, 5010, 0, 0}, {17, 9, 4999, -1, 3}, {17, 9, 5011, -1, 3},
-	    {17, 5000, 9, -1, 3}, {6, 22, 40000, 1, 1}, {6, 40000, 22, -1, 3}, {1, 0, 0, 2, 3},
-	    {17, 0, 0, -1, 3}, // a fragment shows no ports
+	    {17, 9, 5000, 0, 0},
+	    {17, 9, 5010, 0, 0},
+	    {17, 9, 4999, -1, 3},
+	    {17, 9, 5011, -1, 3},
+	    {17, 5000, 9, -1, 3},
+	    {6, 22, 40000, 1, 1},
+	    {6, 40000, 22, -1, 3},
+	    {99, 0, 0, 2, 3},
 	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct td_policy_key k =
-		    key("10.1.2.3", "8.8.8.8", rows[i].protocol, rows[i].local_port, rows[i].remote_port);
+	for (size_t i = 0; i < COUNT(rows); i++)
+		for (int family = 4; family <= 6; family += 2) {
+			const char *local = family == 4 ? "10.1.2.3" : "2001:db8::1";
+			const char *remote = family == 4 ? "8.8.8.8" : "2001:db8::2";
 
-		cr_expect_eq(match(true, k), rows[i].out, "row %zu out", i);
-		cr_expect_eq(match(false, k), rows[i].in, "row %zu in", i);
-	}
+			cr_expect_eq(match_between(true, local, remote, rows[i].protocol, rows[i].local_port,
+			                 rows[i].remote_port),
+			    rows[i].out, "row %zu out", i);
+			cr_expect_eq(match_between(false, local, remote, rows[i].protocol, rows[i].local_port,
+			                 rows[i].remote_port),
+			    rows[i].in, "row %zu in", i);
+		}
 }
 
-// The order holds for many rules, as the definition says: the first that matches.
-Test(policy, agrees_with_the_definition)
+// To ping out, and to take no ping: what is sent and what comes are two
+// selectors of one policy.
+Test(policy, icmp_types)
 {
-	enum { RULES = 300 };
-	static struct td_dp_policy policies[RULES];
-	unsigned seed = 1;
+	struct td_dp_policy policies[3];
 
-	for (unsigned i = 0; i < RULES; i++) {
-		char text[2][32];
+	for (unsigned i = 0; i < 3; i++)
+		policies[i] = policy(TD_POLICY_BYPASS, NULL, NULL);
+	policies[0].protocol = IPPROTO_ICMP;
+	policies[0].local_port_low = 0x800;
+	policies[0].local_port_high = 0x8ff;
+	policies[0].remote_port_high = 0xff;
+	policies[1].protocol = IPPROTO_ICMPV6;
+	policies[1].local_port_low = policies[1].local_port_high = 0x8000;
+	policies[2].protocol = IPPROTO_ICMP;
+	policies[2].remote_port_low = policies[2].remote_port_high = 0x304; // fragmentation needed
+	policies[2].directions = TD_POLICY_IN;
+	set(policies, 3);
+	static const struct {
+		const char *address;
+		uint8_t protocol;
+		uint16_t number;
+		int out, in;
+		bool later;
+	} rows[] = {
+	    {"10.0.0.1", 1, 0x800, 0, -1, false}, // echo request
+	    {"10.0.0.1", 1, 0x8ff, 0, -1, false}, {"10.0.0.1", 1, 0x900, -1, -1, false},
+	    {"10.0.0.1", 1, 0x000, -1, 0, false}, // echo reply
+	    {"10.0.0.1", 1, 0x000, -1, -1, true}, // shows no type, and is no echo reply
+	    {"10.0.0.1", 1, 0x304, -1, 2, false}, {"10.0.0.1", 1, 0x303, -1, -1, false},
+	    {"2001:db8::1", 58, 0x8000, 1, 1, false}, {"2001:db8::1", 58, 0x8001, -1, 1, false},
+	    {"2001:db8::1", 58, 0x8000, -1, 1, true}, // any also matches what shows nothing
+	    {"2001:db8::1", 1, 0x800, -1, -1, false}, // ICMP of IPv4 has no place in IPv6
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct packet packet =
+		    between(true, rows[i].address, rows[i].address, rows[i].protocol, rows[i].number, 0x77);
 
-		for (int side = 0; side < 2; side++) {
-			unsigned length = 16 + rand_r(&seed) % 17;
-			uint32_t address = 0x0a010000 | (rand_r(&seed) & 0x3ff);
-			struct td_ip ip = td_ip_from_v4(address & UINT32_MAX << (32 - length));
-
-			td_ip_format(&ip, text[side]);
-			snprintf(strchr(text[side], 0), 8, "/%u", length);
-		}
-		policies[i] = policy(TD_POLICY_BYPASS, text[0], text[1]);
-		policies[i].protocol = rand_r(&seed) % 3 == 0 ? 17 : 0;
+		packet.later = rows[i].later;
+		cr_expect_eq(match(true, &packet), rows[i].out, "row %zu out", i);
+		cr_expect_eq(match(false, &packet), rows[i].in, "row %zu in", i);
 	}
-	// Wide rules come last, so that each kind matches sometimes.
-	for (unsigned i = 0; i < RULES / 2; i++)
-		if (policies[i].local.length < 24) {
-			struct td_dp_policy wide = policies[i];
-
-			policies[i] = policies[RULES - 1 - i];
-			policies[RULES - 1 - i] = wide;
-		}
-	set(policies, RULES);
-	unsigned matched = 0;
-	for (unsigned i = 0; i < 5000; i++) {
-		uint32_t a = 0x0a010000 | (rand_r(&seed) & 0x3ff), b = 0x0a010000 | (rand_r(&seed) & 0x3ff);
-		uint8_t protocol = rand_r(&seed) % 2 ? 17 : 6;
-		int expected = -1;
-
-		for (unsigned r = 0; r < RULES && expected < 0; r++) {
-			uint32_t shift_a = 32u - policies[r].local.length,
-			         shift_b = 32u - policies[r].remote.length;
-
-			if ((uint64_t)a >> shift_a == (uint64_t)td_ip_v4(&policies[r].local.ip) >> shift_a &&
-			    (uint64_t)b >> shift_b == (uint64_t)td_ip_v4(&policies[r].remote.ip) >> shift_b &&
-			    (!policies[r].protocol || policies[r].protocol == protocol))
-				expected = (int)r;
-		}
-		struct td_policy_key k = {
-		    .protocol = protocol, .local = rte_cpu_to_be_32(a), .remote = rte_cpu_to_be_32(b)};
-		cr_assert_eq(match(true, k), expected, "packet %u", i);
-		matched += expected >= 0;
-	}
-	cr_assert_gt(matched, 500);
 }
 
 Test(policy, what_is_refused_changes_nothing)
 {
 	struct td_dp_policy good = policy(TD_POLICY_BYPASS, "10.1.0.0/16", NULL);
-	struct td_dp_policy bad[5];
+	struct td_dp_policy bad[] = {
+	    policy(TD_POLICY_BYPASS, "10.1.0.0/16", "2001:db8::/32"),
+	    policy(TD_POLICY_BYPASS, "10.1.0.0-2001:db8::", NULL),
+	    policy(TD_POLICY_BYPASS, "10.1.0.9-10.1.0.8", NULL),
+	    policy(TD_POLICY_BYPASS, NULL, "2001:db8::1-2001:db8::"),
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	    good,
+	};
+	static const char *const fields[] = {"remote", "local", "local", "remote", "remote_port",
+	    "local_port", "local_port", "local_port", "remote_port", "tunnel", "tunnel", "local", "remote",
+	    "direction", "local_port"};
 	struct td_error error;
 
+	bad[4].remote_port_low = 5; // ports without a protocol
+	bad[5].protocol = 99;
+	bad[5].local_port_high = 7;
+	bad[6].protocol = IPPROTO_TCP; // reversed
+	bad[6].local_port_low = 9;
+	bad[6].local_port_high = 8;
+	bad[7].protocol = IPPROTO_TCP; // no port 0
+	bad[7].local_port_high = 8;
+	bad[8].protocol = IPPROTO_ICMPV6; // with IPv4
+	bad[8].remote_port_high = 8;
+	bad[9].action = TD_POLICY_PROTECT; // without a tunnel
+	bad[10].tunnel = &tunnels[0]; // with one, for bypass
+	bad[11].local.length = 33;
+	bad[12].remote_high = ip("10.0.0.1"); // and no first address
+	bad[13].directions = 0;
+	bad[14].protocol = IPPROTO_ICMP;
+	bad[14].local_port_low = 0x900;
+	bad[14].local_port_high = 0x800;
 	set(&good, 1);
-	for (int i = 0; i < 5; i++)
-		bad[i] = good;
-	cr_assert_eq(td_prefix_parse("2001:db8::/32", &bad[0].remote), 0);
-	bad[1].remote_port_low = 5; // ports without a protocol
-	bad[2].protocol = IPPROTO_ICMP;
-	bad[2].local_port_high = 7;
-	bad[3].action = TD_POLICY_PROTECT; // without a tunnel
-	bad[4].tunnel = &tunnel; // with one, for bypass
 	const struct td_policy_set *before = td_dp.policies;
-	for (int i = 0; i < 5; i++) {
-		cr_expect_lt(td_dp_policy_set(&bad[i], 1, &error), 0, "%d", i);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct td_dp_policy both[] = {good, bad[i]};
+
+		cr_expect_eq(td_dp_policy_set(both, 2, &error), -EINVAL, "%zu", i);
+		cr_expect_str_eq(error.object, "policy 1");
+		cr_expect_str_eq(error.field, fields[i], "%zu", i);
 		cr_expect_neq(error.reason[0], '\0');
 	}
 	cr_assert_eq(td_dp.policies, before);
-	cr_assert_eq(match(true, key("10.1.0.1", "1.1.1.1", 6, 1, 2)), 0);
+	cr_assert_eq(match_between(true, "10.1.0.1", "1.1.1.1", 6, 1, 2), 0);
 }
 
-// Keys of packets: both directions, and no ports where the packet shows none.
-Test(policy, key_of_a_packet)
+// ---- keys
+// -----------------------------------------------------------------------------------------
+
+Test(policy, key_of_an_ipv4_packet)
 {
 	uint8_t bytes[64] = {0x46, [9] = 17, [12] = 10, 1, 0, 1, 10, 2, 0, 2, [24] = 0x12, 0x34, 0x56, 0x78};
 	struct rte_mbuf mbuf = {.buf_addr = bytes, .data_len = 32};
@@ -219,20 +391,446 @@ Test(policy, key_of_a_packet)
 
 	td_policy_key_fill(&out, &mbuf, true);
 	td_policy_key_fill(&in, &mbuf, false);
-	cr_expect_eq(out.local_port, rte_cpu_to_be_16(0x1234), "behind the options");
-	cr_expect_eq(out.remote_port, rte_cpu_to_be_16(0x5678));
-	cr_expect_eq(in.local_port, rte_cpu_to_be_16(0x5678));
-	cr_expect_eq(out.local, in.remote);
-	cr_expect_eq(out.remote, in.local);
+	cr_expect_eq(out.ports[0], rte_cpu_to_be_16(0x1234), "behind the options");
+	cr_expect_eq(out.ports[1], rte_cpu_to_be_16(0x5678));
+	cr_expect_eq(in.ports[0], rte_cpu_to_be_16(0x5678));
+	cr_expect_arr_eq(out.local, in.remote, 16);
+	cr_expect_arr_eq(out.remote, in.local, 16);
 	mbuf.data_len = 27;
 	td_policy_key_fill(&out, &mbuf, true);
-	cr_expect_eq(out.local_port, 0, "ports cut off");
+	cr_expect_eq(out.ports[0], 0, "ports cut off");
 	mbuf.data_len = 32;
 	bytes[7] = 1;
 	td_policy_key_fill(&out, &mbuf, true);
-	cr_expect_eq(out.local_port, 0, "fragment behind the first");
+	cr_expect_eq(out.ports[0], 0, "fragment behind the first");
+	bytes[6] = 0x20;
 	bytes[7] = 0;
-	bytes[9] = 1;
 	td_policy_key_fill(&out, &mbuf, true);
-	cr_expect_eq(out.local_port, 0, "ICMP has no ports");
+	cr_expect_eq(out.ports[0], rte_cpu_to_be_16(0x1234), "first fragment");
+	bytes[9] = 99;
+	td_policy_key_fill(&out, &mbuf, true);
+	cr_expect_eq(out.ports[0], 0, "a protocol without ports");
+}
+
+Test(policy, key_of_an_ipv6_packet)
+{
+	uint8_t bytes[64] = {0x60, [6] = 60, [23] = 1, [39] = 2, [40] = 17, [48] = 0x12, 0x34, 0x56, 0x78};
+	struct rte_mbuf mbuf = {.buf_addr = bytes, .data_len = 56};
+	struct rte_mbuf *mbufs[] = {&mbuf};
+	struct td_policy_key out, in;
+	const struct td_policy_rule *rule;
+
+	td_policy_key_fill(&out, &mbuf, true);
+	td_policy_key_fill(&in, &mbuf, false);
+	cr_expect_eq(out.protocol, 17, "behind the options");
+	cr_expect_eq(out.ports[0], rte_cpu_to_be_16(0x1234));
+	cr_expect_eq(in.ports[0], rte_cpu_to_be_16(0x5678));
+	cr_expect_eq(in.local[3], rte_cpu_to_be_32(2));
+	cr_expect_eq(in.remote[3], rte_cpu_to_be_32(1));
+	bytes[41] = 7; // options longer than the packet
+	struct td_dp_policy any = policy(TD_POLICY_BYPASS, NULL, NULL);
+	struct td_prefix all = {.ip.family = 6};
+	set(&any, 1);
+	cr_assert_eq(td_dp_tunnel_route_set(&all, &tunnels[0]), 0);
+	td_policy_lookup(td_dp.policies, true, mbufs, &rule, 1);
+	cr_expect_null(rule, "not even any matches what cannot be read");
+}
+
+// ---- the plain definition
+// ---------------------------------------------------------------------------
+
+static unsigned seed = 1;
+
+static unsigned draw(unsigned below)
+{
+	return (unsigned)rand_r(&seed) % below;
+}
+
+// Addresses near each other and near the ends of words.
+static struct td_ip draw_ip(uint8_t family)
+{
+	static const uint8_t bytes[] = {0, 0, 0, 1, 0x7f, 0x80, 0xfe, 0xff, 0xff, 0xff};
+	struct td_ip drawn = {.family = family};
+	uint8_t byte = 0;
+
+	for (unsigned i = 0; i < td_ip_length(family); i++) {
+		if (i % 4 == 0 || draw(3) == 0)
+			byte = bytes[draw(sizeof(bytes))];
+		drawn.bytes[i] = byte;
+	}
+	return drawn;
+}
+
+static void draw_side(uint8_t family, struct td_prefix *prefix, struct td_ip *high)
+{
+	unsigned bits = family == 4 ? 32 : 128;
+
+	if (draw(4) == 0)
+		return;
+	prefix->ip = draw_ip(family);
+	prefix->length = (uint8_t)(draw(2) ? draw(9) : draw(bits + 1));
+	if (draw(2) == 0)
+		return;
+	*high = draw_ip(family);
+	if (memcmp(prefix->ip.bytes, high->bytes, 16) > 0) {
+		struct td_ip swap = prefix->ip;
+
+		prefix->ip = *high;
+		*high = swap;
+	}
+}
+
+static void draw_ports(uint16_t *low, uint16_t *high)
+{
+	if (draw(2))
+		return;
+	*low = (uint16_t)(1 + draw(8));
+	*high = (uint16_t)(*low + draw(8));
+}
+
+static const uint8_t protocols[] = {IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, 99};
+
+static struct td_dp_policy draw_policy(void)
+{
+	struct td_dp_policy drawn = policy(TD_POLICY_BYPASS, NULL, NULL);
+	uint8_t family = draw(2) ? 4 : 6;
+
+	drawn.directions = (enum td_policy_direction)(1 + draw(3));
+	drawn.protocol = draw(2) ? protocols[draw(5)] : 0;
+	draw_side(family, &drawn.local, &drawn.local_high);
+	draw_side(family, &drawn.remote, &drawn.remote_high);
+	bool icmp = drawn.protocol == (family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	if (icmp || drawn.protocol == IPPROTO_TCP || drawn.protocol == IPPROTO_UDP) {
+		draw_ports(&drawn.local_port_low, &drawn.local_port_high);
+		draw_ports(&drawn.remote_port_low, &drawn.remote_port_high);
+	}
+	return drawn;
+}
+
+static bool side_covers(const struct td_prefix *prefix, const struct td_ip *high, const struct td_ip *address)
+{
+	if (prefix->ip.family == 0)
+		return true;
+	if (prefix->ip.family != address->family)
+		return false;
+	if (high->family)
+		return memcmp(prefix->ip.bytes, address->bytes, 16) <= 0 &&
+		       memcmp(address->bytes, high->bytes, 16) <= 0;
+	for (unsigned bit = 0; bit < prefix->length; bit++)
+		if ((prefix->ip.bytes[bit / 8] ^ address->bytes[bit / 8]) >> (7 - bit % 8) & 1)
+			return false;
+	return true;
+}
+
+static bool range_has(uint16_t low, uint16_t high, bool shown, uint16_t number)
+{
+	return (low == 0 && high == UINT16_MAX) || (shown && low <= number && number <= high);
+}
+
+static bool ports_cover(const struct td_dp_policy *one, const struct packet *packet, bool outbound)
+{
+	bool icmp = packet->protocol == (packet->source.family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	bool ports = packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
+	bool shown = !packet->later && (icmp || ports);
+	uint16_t local = packet->words[icmp || outbound ? 0 : 1], remote = packet->words[!icmp && outbound];
+	bool local_good = range_has(one->local_port_low, one->local_port_high, shown, local);
+	bool remote_good = range_has(one->remote_port_low, one->remote_port_high, shown, remote);
+
+	if (packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6)
+		return outbound ? local_good : remote_good;
+	return local_good && remote_good;
+}
+
+static int define(
+    const struct td_dp_policy *policies, unsigned count, const struct packet *packet, bool outbound)
+{
+	const struct td_ip *local = outbound ? &packet->source : &packet->destination;
+	const struct td_ip *remote = outbound ? &packet->destination : &packet->source;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct td_dp_policy *one = &policies[i];
+
+		if ((one->directions & (outbound ? TD_POLICY_OUT : TD_POLICY_IN)) &&
+		    (one->protocol == 0 || one->protocol == packet->protocol) &&
+		    side_covers(&one->local, &one->local_high, local) &&
+		    side_covers(&one->remote, &one->remote_high, remote) &&
+		    ports_cover(one, packet, outbound))
+			return (int)i;
+	}
+	return -1;
+}
+
+Test(policy, agrees_with_the_definition)
+{
+	enum { POLICIES = 60, MEETS = POLICIES + 1 };
+	struct td_dp_policy policies[POLICIES];
+	unsigned met[MEETS] = {0}, different = 0;
+
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < POLICIES; i++)
+			policies[i] = draw_policy();
+		set(policies, POLICIES);
+		for (unsigned i = 0; i < 1000; i++) {
+			uint8_t family = draw(2) ? 4 : 6;
+			struct packet packet = {
+			    .source = draw_ip(family),
+			    .destination = draw_ip(family),
+			    .protocol = protocols[draw(5)],
+			    .later = draw(5) == 0,
+			    .words = {(uint16_t)(1 + draw(16)), (uint16_t)(1 + draw(16))},
+			};
+			bool outbound = draw(2);
+			int expected = define(policies, POLICIES, &packet, outbound);
+
+			cr_assert_eq(match(outbound, &packet), expected, "round %u packet %u", round, i);
+			met[expected + 1]++;
+		}
+		td_rcu_reclaim();
+	}
+	for (unsigned i = 0; i < MEETS; i++)
+		different += met[i] > 0;
+	cr_assert_gt(different, POLICIES / 2);
+}
+
+// A burst of both families keeps its order.
+Test(policy, mixed_burst)
+{
+	struct td_dp_policy policies[] = {
+	    policy(TD_POLICY_BYPASS, "10.0.0.0/8", NULL),
+	    policy(TD_POLICY_BYPASS, "2001:db8::/32", NULL),
+	};
+	uint8_t bytes[TD_BURST][64];
+	struct rte_mbuf mbufs[TD_BURST], *pointers[TD_BURST];
+	const struct td_policy_rule *rules[TD_BURST];
+
+	set(policies, 2);
+	for (unsigned i = 0; i < TD_BURST; i++) {
+		struct packet packet = i % 3 ? between(true, "10.0.0.1", "1.1.1.1", 6, 1, 2)
+		                             : between(true, "2001:db8::1", "::", 6, 1, 2);
+
+		mbufs[i] =
+		    (struct rte_mbuf){.buf_addr = bytes[i], .data_len = packet_write(&packet, bytes[i])};
+		pointers[i] = &mbufs[i];
+	}
+	td_policy_lookup(td_dp.policies, true, pointers, rules, TD_BURST);
+	for (unsigned i = 0; i < TD_BURST; i++)
+		cr_expect_eq(rules[i], &td_dp.policies->rules[i % 3 == 0], "%u", i);
+}
+
+// ---- size and change
+// ----------------------------------------------------------------------------------
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+Test(policy, ten_thousand)
+{
+	enum { POLICIES = 10000 };
+	static struct td_dp_policy policies[POLICIES];
+
+	for (unsigned i = 0; i < POLICIES; i++) {
+		char local[TD_PREFIX_TEXT_MAX], remote[TD_PREFIX_TEXT_MAX];
+		bool old = i % 2;
+
+		snprintf(
+		    local, sizeof(local), old ? "10.%u.%u.0/24" : "2001:db8:%x:%x::/64", i >> 8, i & 255);
+		snprintf(
+		    remote, sizeof(remote), old ? "172.16.%u.%u" : "2001:db8:ff::%x:%x", i >> 8, i & 255);
+		policies[i] = policy(TD_POLICY_PROTECT, local, remote);
+	}
+	double begin = seconds();
+	set(policies, POLICIES);
+	double took = seconds() - begin;
+	cr_expect_eq(match_between(true, "10.39.15.9", "172.16.39.15", 6, 1, 2), 9999);
+	cr_expect_eq(match_between(false, "2001:db8:27:e::9", "2001:db8:ff::27:e", 6, 1, 2), 9998);
+	cr_expect_eq(match_between(false, "2001:db8:27:e::9", "2001:db8:ff::27:f", 6, 1, 2), -1);
+	set(policies, POLICIES); // while the old set is still there
+	cr_assert_lt(took, 20, "took %f s", took);
+}
+
+static bool worker_stop;
+static uint64_t worker_lookups, worker_wrong;
+
+// Every set, and every state of the tunnel routes, has an answer for these two
+// packets.
+static void *worker(void *context)
+{
+	struct packet packets[] = {between(true, "10.0.0.1", "10.1.0.1", 6, 1, 2),
+	    between(true, "2001:db8::1", "2001:db8::2", 6, 1, 2)};
+
+	(void)context;
+	rte_rcu_qsbr_thread_register(td_rcu_qsbr, 0);
+	rte_rcu_qsbr_thread_online(td_rcu_qsbr, 0);
+	while (!__atomic_load_n(&worker_stop, __ATOMIC_RELAXED)) {
+		for (unsigned i = 0; i < 2; i++) {
+			uint8_t bytes[64];
+			struct rte_mbuf mbuf = {
+			    .buf_addr = bytes, .data_len = packet_write(&packets[i], bytes)};
+			struct rte_mbuf *mbufs[] = {&mbuf};
+			const struct td_policy_rule *rule;
+
+			td_policy_lookup(
+			    __atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, mbufs, &rule, 1);
+			worker_wrong += !rule || rule->action != (i ? TD_POLICY_PROTECT : TD_POLICY_BYPASS) ||
+			                (i && (rule->tunnel < tunnels || rule->tunnel > &tunnels[2]));
+			worker_lookups++;
+		}
+		rte_rcu_qsbr_quiescent(td_rcu_qsbr, 0);
+	}
+	rte_rcu_qsbr_thread_offline(td_rcu_qsbr, 0);
+	return NULL;
+}
+
+Test(policy, replaced_under_traffic)
+{
+	struct td_dp_policy bypass = policy(TD_POLICY_BYPASS, "10.0.0.0/8", NULL);
+	struct td_prefix wide = {ip("2001:db8::"), 32}, narrow = {ip("2001:db8::2"), 128};
+	pthread_t thread;
+
+	set(&bypass, 1);
+	cr_assert_eq(td_dp_tunnel_route_set(&wide, &tunnels[0]), 0);
+	settle();
+	cr_assert_eq(pthread_create(&thread, NULL, worker, NULL), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		set(&bypass, 1);
+		cr_assert_eq(td_dp_tunnel_route_set(&wide, &tunnels[i % 2]), 0);
+		cr_assert_eq(td_dp_tunnel_route_set(&narrow, &tunnels[2 - i % 3]), 0);
+		td_rcu_reclaim();
+	}
+	__atomic_store_n(&worker_stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	cr_assert_gt(worker_lookups, 100);
+	cr_assert_eq(worker_wrong, 0);
+}
+
+// ---- tunnel routes
+// --------------------------------------------------------------------------------------
+
+static int route_set(const char *text, unsigned tunnel)
+{
+	struct td_prefix prefix;
+
+	cr_assert_eq(td_prefix_parse(text, &prefix), 0, "%s", text);
+	return td_dp_tunnel_route_set(&prefix, &tunnels[tunnel]);
+}
+
+static void route_delete(const char *text)
+{
+	struct td_prefix prefix;
+
+	cr_assert_eq(td_prefix_parse(text, &prefix), 0, "%s", text);
+	td_dp_tunnel_route_delete(&prefix);
+}
+
+Test(policy, tunnel_routes)
+{
+	static const struct {
+		const char *wide, *narrow, *in_both, *in_wide, *outside;
+	} rows[] = {
+	    {"10.0.0.0/8", "10.1.2.0/25", "10.1.2.127", "10.1.2.128", "11.0.0.0"},
+	    {"2001:db8::/32", "2001:db8:1:2::/65", "2001:db8:1:2::1", "2001:db8:1:2:8000::", "2002::"},
+	    {"0.0.0.0/0", "192.0.2.1/32", "192.0.2.1", "192.0.2.2", "::1"},
+	    {"::/0", "2001:db8::1/128", "2001:db8::1", "2001:db8::", "10.0.0.1"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		route_delete(rows[i].wide); // is not there
+		cr_assert_eq(route_set(rows[i].wide, 0), 0);
+		cr_assert_eq(route_set(rows[i].narrow, 1), 0);
+		settle();
+		for (int outbound = 0; outbound < 2; outbound++) { // inbound it is the source that counts
+			cr_expect_eq(tunnel_of(outbound, rows[i].in_both, rows[i].in_both), 1, "row %zu", i);
+			cr_expect_eq(tunnel_of(outbound, rows[i].in_wide, rows[i].in_wide), 0, "row %zu", i);
+			cr_expect_eq(tunnel_of(outbound, rows[i].outside, rows[i].outside), -1, "row %zu", i);
+		}
+		cr_assert_eq(route_set(rows[i].narrow, 2), 0);
+		cr_expect_eq(tunnel_of(true, rows[i].in_both, rows[i].in_both), 2, "at once; row %zu", i);
+		route_delete(rows[i].narrow);
+		cr_expect_neq(tunnel_of(true, rows[i].in_both, rows[i].in_both), 2, "at once; row %zu", i);
+		settle();
+		cr_expect_eq(tunnel_of(true, rows[i].in_both, rows[i].in_both), 0, "row %zu", i);
+		route_delete(rows[i].wide);
+		settle();
+		cr_expect_eq(tunnel_of(true, rows[i].in_both, rows[i].in_both), -1, "row %zu", i);
+	}
+}
+
+Test(policy, tunnel_routes_stand_behind_policies)
+{
+	struct td_dp_policy policies[] = {
+	    policy(TD_POLICY_BYPASS, NULL, "10.1.0.0/16"),
+	    policy(TD_POLICY_PROTECT, NULL, "2001:db8:1::/48"),
+	};
+
+	cr_assert_eq(route_set("10.0.0.0/8", 1), 0);
+	cr_assert_eq(route_set("2001:db8::/32", 2), 0);
+	settle();
+	cr_expect_eq(tunnel_of(true, "192.0.2.1", "10.1.0.1"), 1, "without any policies");
+	set(policies, 2);
+	cr_expect_eq(tunnel_of(true, "192.0.2.1", "10.1.0.1"), -2);
+	cr_expect_eq(tunnel_of(true, "192.0.2.1", "10.2.0.1"), 1);
+	cr_expect_eq(tunnel_of(false, "192.0.2.1", "10.2.0.1"), 1);
+	cr_expect_eq(tunnel_of(false, "10.2.0.1", "192.0.2.1"), -1, "the local address does not count");
+	cr_expect_eq(tunnel_of(true, "::1", "2001:db8:1::1"), 0);
+	cr_expect_eq(tunnel_of(true, "::1", "2001:db8:2::1"), 2);
+}
+
+Test(policy, tunnel_routes_refused)
+{
+	struct td_prefix prefix = {.ip.family = 4, .length = 33};
+
+	cr_expect_eq(td_dp_tunnel_route_set(&prefix, &tunnels[0]), -EINVAL);
+	td_dp_tunnel_route_delete(&prefix);
+	prefix.length = 32;
+	cr_expect_eq(td_dp_tunnel_route_set(&prefix, NULL), -EINVAL);
+	prefix.ip.family = 0;
+	cr_expect_eq(td_dp_tunnel_route_set(&prefix, &tunnels[0]), -EINVAL);
+}
+
+static struct td_prefix site(uint8_t family, unsigned number)
+{
+	struct td_prefix made = {.ip.family = family, .length = family == 4 ? 32 : 56};
+
+	made.ip.bytes[0] = family == 4 ? 10 : 0x20;
+	made.ip.bytes[family == 4 ? 1 : 4] = (uint8_t)(number >> 16);
+	made.ip.bytes[family == 4 ? 2 : 5] = (uint8_t)(number >> 8);
+	made.ip.bytes[family == 4 ? 3 : 6] = (uint8_t)number;
+	return made;
+}
+
+// 100,000 sites of each family, all moved to other tunnels, removed, and made
+// again.
+Test(policy, hundred_thousand_tunnel_routes)
+{
+	enum { SITES = 100000 };
+	double begin = seconds();
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (uint8_t family = 4; family <= 6; family += 2)
+			for (unsigned i = 0; i < 2 * SITES; i++) {
+				struct td_prefix prefix = site(family, i % SITES);
+
+				cr_assert_eq(td_dp_tunnel_route_set(&prefix, &tunnels[i / SITES + 1]), 0);
+				if (i % 100 == 0)
+					td_rcu_reclaim();
+			}
+		settle();
+		cr_expect_eq(tunnel_of(true, "10.0.0.0", "10.1.134.159"), 2, "the last one");
+		cr_expect_eq(tunnel_of(true, "10.0.0.0", "10.1.134.160"), -1);
+		cr_expect_eq(tunnel_of(true, "::", "2000:0:186:9f00::1"), 2);
+		cr_expect_eq(tunnel_of(true, "::", "2000:0:186:a000::1"), -1);
+		for (unsigned i = 0; i < 2 * SITES; i++) {
+			struct td_prefix prefix = site(i < SITES ? 4 : 6, i % SITES);
+
+			td_dp_tunnel_route_delete(&prefix);
+		}
+		settle();
+		cr_expect_eq(tunnel_of(true, "10.0.0.0", "10.1.134.159"), -1);
+	}
+	cr_assert_lt(seconds() - begin, 60);
 }

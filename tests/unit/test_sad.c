@@ -437,6 +437,69 @@ Test(sad, a_hard_limit_does_not_prolong_a_drain, .init = start, .fini = stop)
 	cr_expect_null(td_sad_sa_find_in(sad, 0x1000));
 }
 
+static struct td_event path_event(
+    enum td_event_kind kind, uint32_t spi, const char *destination, unsigned count)
+{
+	struct td_event event = {.kind = kind, .spi = spi, .count = count};
+
+	cr_assert_eq(td_ip_parse(destination, &event.destination), 0);
+	return event;
+}
+
+// A path MTU hint counts only where it quotes an outbound SA in use and its peer, and only downwards.
+Test(sad, path_mtu_follows_hints_that_quote_us)
+{
+	static const struct {
+		const char *why;
+		uint32_t spi;
+		const char *peer;
+		unsigned mtu, expected;
+	} rows[] = {
+	    {"an SPI that is not ours", 0x2002, "192.0.2.2", 1000, 0},
+	    {"another destination", 0x2001, "192.0.2.3", 1000, 0},
+	    {"ours", 0x2001, "192.0.2.2", 1400, 1400},
+	    {"not upwards", 0x2001, "192.0.2.2", 1450, 1400},
+	    {"down again", 0x2001, "192.0.2.2", 1000, 1000},
+	    {"never below what every path carries", 0x2001, "192.0.2.2", 68, TD_MTU_MIN},
+	};
+
+	cr_assert_eq(td_ip_parse("192.0.2.2", &tunnels[0].remote_address), 0);
+	start();
+	cr_assert_eq(add(request("t0", true, 0x2001, 0, true)), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct td_event event = path_event(TD_EVENT_PMTU, rows[i].spi, rows[i].peer, rows[i].mtu);
+
+		td_sad_event(sad, &event);
+		cr_expect_eq(td_sad_tunnel_find(sad, "t0")->pmtu, rows[i].expected, "%s", rows[i].why);
+		cr_expect_eq(fake_dp.pmtu, rows[i].expected, "%s", rows[i].why);
+	}
+	cr_expect_eq(count_seen("path_mtu"), 3);
+	stop();
+}
+
+// All outbound SAs of a tunnel follow its peer, and so do later ones.
+Test(sad, peer_that_moves_is_followed, .init = start, .fini = stop)
+{
+	struct td_event event = {
+	    .kind = TD_EVENT_PEER_MOVED, .tunnel = 0, .spi = 0x1001, .source_port = 61000};
+
+	cr_assert_eq(td_ip_parse("198.51.100.9", &event.source), 0);
+	cr_assert_eq(add(request("t0", true, 0x2001, 0, true)), 0);
+	cr_assert_eq(add(request("t0", true, 0x2002, 0, false)), 0);
+	cr_assert_eq(add(request("t1", true, 0x2003, 0, true)), 0);
+	td_sad_event(sad, &event);
+	cr_expect_eq(fake_dp.moves, 0, "no such SA");
+	cr_assert_eq(add(request("t0", false, 0x1001, 0, false)), 0);
+	td_sad_event(sad, &event);
+	td_sad_event(sad, &event);
+	cr_expect_eq(fake_dp.moves, 2, "once for each outbound SA");
+	cr_expect_eq(fake_dp.moved_port, 61000);
+	const struct td_tunnel *tunnel = td_sad_tunnel_find(sad, "t0");
+	cr_expect(td_ip_equal(&tunnel->peer_address, &event.source));
+	cr_expect_eq(tunnel->peer_port, 61000);
+	cr_expect_eq(count_seen("peer_moved"), 1);
+}
+
 Test(sad, holds_200000_sas, .timeout = 60)
 {
 	start();

@@ -85,7 +85,7 @@ class Gateway:
         own = (self._bypass(self.outside_address, "192.0.2.0/24"), self._bypass(self.inside_address, self.local))
         drain = f"drain_ms = {drain_ms}; " if drain_ms is not None else ""
         return f"""worker: {{ count = {workers}; idle = "adaptive"; }};
-memory: {{ hugepages = false; size_mb = 256; file_prefix = "@PREFIX@"; }};
+memory: {{ hugepages = false; size_mb = 768; file_prefix = "@PREFIX@"; }};
 control: {{ socket = "@SOCKET@"; }};
 ports = (
   {{ name = "inside"; device = "net_af_packet0,iface=in0,{device}"; role = "inside";

@@ -190,7 +190,7 @@ class InboundDropTest(GatewayTestCase):
         }
         for name, packet in bad.items():
             with self.subTest(name):
-                self.check_bad("esp_inner", self.sa.seal(packet))
+                self.check_bad("esp_inner", self.sa.seal(packet, next_header=4))
 
     def test_inner_selectors(self):
         bad = (("10.9.0.1", HOST), (REMOTE_HOST, "10.9.0.1"), ("10.3.0.5", HOST), (HOST, REMOTE_HOST))

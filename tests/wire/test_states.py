@@ -151,11 +151,13 @@ class OutboundStateTest(StateTestCase):
                 self.gateway.rpc.call("sa.delete", name)
 
     def test_acquire_when_a_packet_needs_an_sa(self):
-        self.inside.send(self.inner_out(dst="10.3.0.9"))
+        waiting = self.inner_out(dst="10.3.0.9")
+        self.inside.send(waiting)
         event = self.wait_event("acquire", tunnel="c")
         self.assertEqual((event["source"], event["destination"]), (HOST, "10.3.0.9"))
         self.assertIn(event["protocol"], (17, "udp"))
         sa = self.gateway.add_out(tunnel="c")
+        self.assertEqual(sa.open(self.outside.expect_esp(sa.spi)), forwarded(waiting))
         self.assertEqual(self.pass_out(sa, dst="10.3.0.9"), [])
 
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Packets of tunnels that have no outbound SA yet: a small bounded queue per worker, released in order
+// when the tunnel gets one. They never leave in plaintext.
+
+#include "dataplane/ip_packet.h"
+#include "dataplane/sa.h"
+#include "dataplane/worker.h"
+
+static void acquire_raise(struct td_worker *worker, struct rte_mbuf *mbuf)
+{
+	struct td_event event = {
+	    .kind = TD_EVENT_ACQUIRE,
+	    .tunnel = td_packet(mbuf)->tunnel,
+	    .source = td_ip_source(mbuf),
+	    .destination = td_ip_destination(mbuf),
+	    .protocol = td_ip_protocol(mbuf),
+	};
+
+	if (td_bucket_take(&worker->acquire_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ACQUIRE_EVENTS_PER_S))
+		(void)td_event_raise(worker, &event);
+}
+
+void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf)
+{
+	uint32_t tunnel = td_packet(mbuf)->tunnel;
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < worker->acquire_count; i++)
+		waiting += td_packet(worker->acquire[i].mbuf)->tunnel == tunnel;
+	if (waiting == 0)
+		acquire_raise(worker, mbuf);
+	if (waiting == TD_ACQUIRE_PER_TUNNEL || worker->acquire_count == TD_ACQUIRE_PER_WORKER) {
+		td_drop(worker, mbuf, TD_DROP_ESP_NO_SA);
+		return;
+	}
+	worker->acquire[worker->acquire_count++] = (struct td_acquire){
+	    .mbuf = mbuf, .deadline_tsc = worker->now_tsc + td_dp.tsc_hz / 1000 * TD_ACQUIRE_HOLD_MS};
+}
+
+static bool has_sa(const struct td_worker *worker, uint32_t id)
+{
+	const struct td_dp_tunnel *tunnel = td_tunnel_at(id);
+
+	return tunnel && __atomic_load_n(&tunnel->out[worker->id], __ATOMIC_ACQUIRE);
+}
+
+void td_acquire_poll(struct td_worker *worker)
+{
+	struct rte_mbuf *ready[TD_BURST];
+	unsigned ready_count = 0, kept = 0;
+
+	if (likely(worker->acquire_count == 0))
+		return;
+	// Pairs with the release in td_dp_tunnel_switch: an SA that was switched to before is visible.
+	uint32_t generation = __atomic_load_n(&td_dp.switch_generation, __ATOMIC_ACQUIRE);
+	bool changed = generation != worker->acquire_generation;
+
+	worker->acquire_generation = generation;
+	for (unsigned i = 0; i < worker->acquire_count; i++) {
+		struct td_acquire held = worker->acquire[i];
+
+		if (changed && ready_count < TD_BURST && has_sa(worker, td_packet(held.mbuf)->tunnel))
+			ready[ready_count++] = held.mbuf;
+		else if (worker->now_tsc > held.deadline_tsc)
+			td_drop(worker, held.mbuf, TD_DROP_ESP_NO_SA);
+		else
+			worker->acquire[kept++] = held;
+	}
+	worker->acquire_count = kept;
+	// More were ready than go at once: look again in the next loop.
+	if (ready_count == TD_BURST)
+		worker->acquire_generation = generation - 1;
+	// Behind the bookkeeping, because a packet whose SA has gone again comes back here.
+	td_esp_out(worker, ready, ready_count);
+}
