@@ -71,5 +71,6 @@ void td_acquire_poll(struct td_worker *worker)
 	if (ready_count == TD_BURST)
 		worker->acquire_generation = generation - 1;
 	// Behind the bookkeeping, because a packet whose SA has gone again comes back here.
-	td_esp_out(worker, ready, ready_count);
+	if (ready_count)
+		td_esp_out(worker, ready, ready_count);
 }

@@ -167,7 +167,8 @@ static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, c
 
 // ---- building ---------------------------------------------------------------------------------
 
-static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf)
+// length is that of the packet without what has been appended.
+static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf, uint32_t length)
 {
 	struct td_outer_inner inner = {.tos = td_ip_tos(mbuf), .df = true};
 
@@ -176,7 +177,7 @@ static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf)
 	} else {
 		inner.flow = td_ipv6(mbuf)->vtc_flow;
 		// An IPv6 sender relies on 1280 bytes: the path may cut the outer packet instead.
-		inner.df = mbuf->data_len > TD_IPV6_MTU_MIN;
+		inner.df = length > TD_IPV6_MTU_MIN;
 	}
 	return inner;
 }
@@ -200,7 +201,7 @@ static void header_patch(const struct plan *plan, uint8_t *start, uint32_t total
 // Writes what lies in front of the ESP header; returns the ESP header's place.
 static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf)
 {
-	struct td_outer_inner inner = inner_fields(mbuf);
+	struct td_outer_inner inner = inner_fields(mbuf, mbuf->data_len - plan->tail);
 	uint8_t *start = (uint8_t *)rte_pktmbuf_prepend(mbuf, (uint16_t)plan->front);
 
 	if (sa->mode == TD_SA_TUNNEL) {
@@ -370,6 +371,8 @@ void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 {
 	struct batch batch;
 
+	// What waited for an SA goes before what came later.
+	td_acquire_poll(worker);
 	batch.count = 0;
 	for (unsigned i = 0; i < count; i++)
 		packet_seal(worker, &batch, mbufs[i]);
