@@ -33,10 +33,11 @@ static size_t child_bytes(const struct td_child *child)
 // Bytes of one child, or NAN.
 static double pair_bytes(unsigned suite, unsigned window)
 {
+	static struct td_dp_tunnel nowhere; // an SA has a tunnel, also one that nobody sends on
 	struct td_child child;
 	struct td_sa_params params;
 
-	td_child_params(&params, NULL, suite);
+	td_child_params(&params, &nowhere, suite);
 	params.replay_window = window;
 	if (td_child_create(&child, &params))
 		return NAN;
