@@ -61,6 +61,9 @@
 
 // Rollover: an old inbound SA drains this long (strongSwan's default is 5 s too).
 #define TD_DRAIN_DEFAULT_MS 5000
+// A responder's first child, with nothing else to send on, is taken to be in place at the peer after this long
+// without a repeated request: packets that are held meanwhile do not wait for longer than TD_ACQUIRE_HOLD_MS.
+#define TD_LIFE_FIRST_QUIET_NS 100000000ull
 
 // The control thread looks at worker events, punted packets and reclaimable memory this often.
 #define TD_TICK_NS 500000ull
@@ -83,3 +86,16 @@
 #define TD_IPV4_TTL 64 // outer header (RFC 1700)
 #define TD_MTU_MIN 576 // RFC 791: every host takes 576 bytes
 #define TD_MTU_MAX 9000
+
+// IKE.
+#define TD_IKE_HINTS_PER_S 100 // unprotected answers (RFC 7296 2.21.4 asks for a limit)
+#define TD_IKE_PROBE_MS 1000 // between two liveness probes that unauthenticated hints cause
+#define TD_IKE_HALF_OPEN_MAX 4096 // responder's SAs before IKE_AUTH; further ones are refused
+#define TD_IKE_HALF_OPEN_COOKIE 64 // from here on initiators have to return a cookie (RFC 7296 2.6)
+#define TD_IKE_HALF_OPEN_MS 30000 // an initiator has this long for IKE_AUTH
+#define TD_IKE_COOKIE_SECRET_MS 60000 // cookies are good for this long, and as long again
+#define TD_IKE_INIT_RESTARTS 4 // cookies and other groups that one handshake follows
+#define TD_IKE_BUSY_MS 200 // pause after TEMPORARY_FAILURE (RFC 7296 2.25), doubled by chance
+#define TD_IKE_OLD_MS 30000 // a replaced IKE SA waits this long for the peer's DELETE
+#define TD_IKE_RETRANSMIT_MIN_MS 4 // however short the time that is left for a rekey
+#define TD_IKE_RETRANSMIT_SHARE 12 // so many retransmissions fit the time that is left for a rekey

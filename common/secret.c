@@ -50,15 +50,19 @@ int td_secret_from_hex(const char *text, struct td_secret *secret)
 	return 0;
 }
 
-bool td_secret_equal(const struct td_secret *a, const struct td_secret *b)
+bool td_equal_constant_time(const void *a, const void *b, size_t length)
 {
+	const uint8_t *x = a, *y = b;
 	uint8_t difference = 0;
 
-	if (a->length != b->length)
-		return false;
-	for (size_t i = 0; i < a->length; i++)
-		difference |= a->bytes[i] ^ b->bytes[i];
+	for (size_t i = 0; i < length; i++)
+		difference |= x[i] ^ y[i];
 	return difference == 0;
+}
+
+bool td_secret_equal(const struct td_secret *a, const struct td_secret *b)
+{
+	return a->length == b->length && td_equal_constant_time(a->bytes, b->bytes, a->length);
 }
 
 int td_random(void *memory, size_t length)

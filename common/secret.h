@@ -25,5 +25,7 @@ void td_secret_wipe(struct td_secret *secret);
 int td_secret_from_hex(const char *text, struct td_secret *secret);
 // Constant time in the bytes.
 bool td_secret_equal(const struct td_secret *a, const struct td_secret *b);
+// The same for any two pieces of memory.
+bool td_equal_constant_time(const void *a, const void *b, size_t length);
 // Fills length bytes from the kernel's generator (getrandom). Returns 0 or -errno.
 int td_random(void *memory, size_t length);

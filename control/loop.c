@@ -29,9 +29,7 @@ struct td_loop {
 	unsigned watch_count;
 	uint32_t generation;
 
-	struct td_timer **heap; // a binary heap from index 1 on, the earliest first
-	uint32_t heap_used, heap_size;
-	uint64_t round_ns; // while timers run: those due by now are run in this round
+	struct td_timers timers;
 
 	bool (*tick_fn)(void *context);
 	void *tick_context;
@@ -52,6 +50,7 @@ struct td_loop *td_loop_create(void)
 		errno = error;
 		return NULL;
 	}
+	loop->timers.now_ns = td_clock_now_ns();
 	return loop;
 }
 
@@ -61,7 +60,6 @@ void td_loop_destroy(struct td_loop *loop)
 		return;
 	close(loop->epoll_fd);
 	free(loop->watches);
-	free(loop->heap);
 	free(loop);
 }
 
@@ -155,106 +153,32 @@ static void event_dispatch(struct td_loop *loop, const struct epoll_event *event
 
 // ---- timers -----------------------------------------------------------------------------------
 
-static void heap_place(struct td_loop *loop, uint32_t index, struct td_timer *timer)
+struct td_timers *td_loop_timers(struct td_loop *loop)
 {
-	loop->heap[index] = timer;
-	timer->heap_index = index;
-}
-
-static void heap_rise(struct td_loop *loop, uint32_t index, struct td_timer *timer)
-{
-	while (index > 1 && loop->heap[index / 2]->deadline_ns > timer->deadline_ns) {
-		heap_place(loop, index, loop->heap[index / 2]);
-		index /= 2;
-	}
-	heap_place(loop, index, timer);
-}
-
-static void heap_sink(struct td_loop *loop, uint32_t index, struct td_timer *timer)
-{
-	uint32_t child;
-
-	while ((child = index * 2) <= loop->heap_used) {
-		if (child < loop->heap_used &&
-		    loop->heap[child + 1]->deadline_ns < loop->heap[child]->deadline_ns)
-			child++;
-		if (loop->heap[child]->deadline_ns >= timer->deadline_ns)
-			break;
-		heap_place(loop, index, loop->heap[child]);
-		index = child;
-	}
-	heap_place(loop, index, timer);
-}
-
-static int heap_grow(struct td_loop *loop)
-{
-	uint32_t size = loop->heap_size > 0 ? loop->heap_size * 2 : 64;
-	struct td_timer **heap;
-
-	if (loop->heap_used + 1 < loop->heap_size)
-		return 0;
-	heap = realloc(loop->heap, size * sizeof(struct td_timer *));
-	if (heap == NULL)
-		return -ENOMEM;
-	loop->heap = heap;
-	loop->heap_size = size;
-	return 0;
+	return &loop->timers;
 }
 
 int td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns)
 {
-	uint32_t index = timer->heap_index;
-
 	// A timer that always arms itself for "now" waits for the next round, and so keeps neither the other
 	// timers nor the descriptors from their turn.
-	if (deadline_ns <= loop->round_ns)
-		deadline_ns = loop->round_ns + 1;
-	if (index == 0) {
-		if (heap_grow(loop) < 0)
-			return -ENOMEM;
-		timer->deadline_ns = deadline_ns;
-		heap_rise(loop, ++loop->heap_used, timer);
-		return 0;
-	}
-	timer->deadline_ns = deadline_ns;
-	if (index > 1 && loop->heap[index / 2]->deadline_ns > deadline_ns)
-		heap_rise(loop, index, timer);
-	else
-		heap_sink(loop, index, timer);
+	if (deadline_ns <= loop->timers.now_ns)
+		deadline_ns = loop->timers.now_ns + 1;
+	td_timers_set(&loop->timers, timer, deadline_ns);
 	return 0;
 }
 
 void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer)
 {
-	uint32_t index = timer->heap_index;
-	struct td_timer *last;
-
-	if (index == 0)
-		return;
-	timer->heap_index = 0;
-	last = loop->heap[loop->heap_used--];
-	if (last == timer)
-		return;
-	if (index > 1 && loop->heap[index / 2]->deadline_ns > last->deadline_ns)
-		heap_rise(loop, index, last);
-	else
-		heap_sink(loop, index, last);
+	td_timers_cancel(&loop->timers, timer);
 }
 
 static void timers_run(struct td_loop *loop, uint64_t now_ns)
 {
 	unsigned left = TIMERS_PER_ROUND;
 
-	loop->round_ns = now_ns;
-	while (loop->heap_used > 0 && !loop->stopped && left-- > 0) {
-		struct td_timer *timer = loop->heap[1];
-
-		if (timer->deadline_ns > now_ns)
-			break;
-		td_loop_timer_cancel(loop, timer);
-		timer->fn(timer->context);
-	}
-	loop->round_ns = 0;
+	while (!loop->stopped && left-- > 0 && td_timers_run_one(&loop->timers, now_ns))
+		;
 }
 
 // ---- the loop ---------------------------------------------------------------------------------
@@ -284,8 +208,8 @@ static int64_t wait_ns(const struct td_loop *loop)
 
 	if (loop->tick_fn != NULL)
 		due_ns = loop->tick_due_ns;
-	if (loop->heap_used > 0 && loop->heap[1]->deadline_ns < due_ns)
-		due_ns = loop->heap[1]->deadline_ns;
+	if (td_timers_next_ns(&loop->timers) < due_ns)
+		due_ns = td_timers_next_ns(&loop->timers);
 	if (due_ns == UINT64_MAX)
 		return -1;
 	now_ns = td_clock_now_ns();
@@ -325,6 +249,7 @@ int td_loop_run(struct td_loop *loop)
 			error = -errno;
 			break;
 		}
+		td_timers_clock(&loop->timers, td_clock_now_ns());
 		// The tick does not wait until all descriptors had their turn.
 		for (i = 0; i < count && !loop->stopped; i++) {
 			event_dispatch(loop, &events[i]);

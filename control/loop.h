@@ -3,18 +3,12 @@
 
 // The control thread's event loop: file descriptors (epoll), timers and a tick. One thread.
 
+#include "control/timers.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 struct td_loop;
-
-// A timer belongs to its user, who keeps it in place while it is armed. Zero it before first use.
-struct td_timer {
-	uint64_t deadline_ns; // td_clock_now_ns()
-	void (*fn)(void *context);
-	void *context;
-	uint32_t heap_index; // 0: not armed; position in the loop's heap otherwise
-};
 
 // events are epoll's (EPOLLIN, ...).
 typedef void (*td_loop_fd_fn)(void *context, uint32_t events);
@@ -28,7 +22,11 @@ int td_loop_fd_add(struct td_loop *loop, int fd, uint32_t events, td_loop_fd_fn 
 int td_loop_fd_modify(struct td_loop *loop, int fd, uint32_t events);
 void td_loop_fd_remove(struct td_loop *loop, int fd);
 
-// (Re)arms a timer to run once. Returns 0 or -ENOMEM. Timers may be set and cancelled from callbacks.
+// The loop's timers. Their clock is td_clock_now_ns() when the loop last woke up, and again before timers
+// run.
+struct td_timers *td_loop_timers(struct td_loop *loop);
+// (Re)arms a timer to run once. Returns 0. Timers may be set and cancelled from callbacks; one that is set
+// for a time that has passed waits for the next round, behind those that were due before.
 int td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns);
 void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer);
 

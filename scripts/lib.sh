@@ -5,7 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 BUILD_PACKAGES=(
 	build-essential meson ninja-build pkg-config
-	libdpdk-dev libipsec-mb-dev libconfig-dev libjansson-dev libmnl-dev libcriterion-dev
+	libdpdk-dev libipsec-mb-dev libconfig-dev libjansson-dev libmnl-dev libssl-dev libcriterion-dev
 )
 # The lab: namespaces, links, traffic.
 LAB_PACKAGES=(python3 iproute2 iputils-ping ethtool nftables procps util-linux)

@@ -127,7 +127,7 @@ static int drains_arm(struct td_sad *sad, struct td_sad_entry **entries, unsigne
 	for (; before && armed < count; armed++) {
 		struct td_sa *sa = &entries[armed]->sa;
 
-		before[armed] = sa->hard_timer.heap_index ? sa->hard_timer.deadline_ns : 0;
+		before[armed] = sa->hard_timer.armed ? sa->hard_timer.deadline_ns : 0;
 		if (td_loop_timer_set(sad->loop, &sa->hard_timer, drain_deadline(sa, now_ns, drain_ms)))
 			break;
 	}

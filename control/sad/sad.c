@@ -145,7 +145,7 @@ static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
 		return;
 	// A drain that is under way ends when it was going to.
 	uint64_t end_ns = td_clock_now_ns() + sa->tunnel->config.drain_ms * TD_NS_PER_MS;
-	if (sa->state == TD_SA_DRAINING && sa->hard_timer.heap_index && sa->hard_timer.deadline_ns < end_ns)
+	if (sa->state == TD_SA_DRAINING && sa->hard_timer.armed && sa->hard_timer.deadline_ns < end_ns)
 		end_ns = sa->hard_timer.deadline_ns;
 	sa->state = TD_SA_EXPIRED;
 	td_loop_timer_cancel(entry->sad->loop, &sa->soft_timer);

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Requests and answers (RFC 7296 2.1 to 2.3): one request of each side is under way at a time, is repeated until it
+// is answered, and the last answer is kept for a request that comes again.
+
+#include "control/ike/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void td_ike_chain_start(struct td_ike *ike, struct td_ike_chain *chain)
+{
+	td_ike_chain_init(chain, ike->chain, sizeof(ike->chain));
+}
+
+// ---- requests ---------------------------------------------------------------------------------
+
+static void retransmit_due(void *context)
+{
+	struct td_ike_sa *sa = context;
+	struct td_ike_exchange *exchange = &sa->exchange;
+	struct td_ike *ike = sa->ike;
+
+	if (exchange->sent >= sa->peer->config.retransmit_tries) {
+		ike->stats.dead++;
+		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead", "the peer does not answer");
+		return;
+	}
+	exchange->sent++;
+	ike->stats.retransmitted++;
+	td_ike_packets_send(sa, &exchange->packets);
+	// Growing by half: with a request that hurries the pace stays.
+	if (!exchange->task || exchange->task->deadline_ns == 0 || td_ike_now(ike) >= exchange->task->deadline_ns)
+		exchange->wait_ns += exchange->wait_ns / 2;
+	td_timers_set(ike->env.timers, &exchange->timer, td_ike_now(ike) + exchange->wait_ns);
+}
+
+// The time to the first retransmission: the peer's configured one, or a share of what is left to the child that is
+// to be replaced in time (S1).
+static uint64_t first_wait(const struct td_ike_sa *sa)
+{
+	uint64_t wait = sa->peer->config.retransmit_ns;
+	const struct td_ike_task *task = sa->exchange.task;
+	uint64_t now = td_ike_now(sa->ike);
+	uint64_t floor = TD_IKE_RETRANSMIT_MIN_MS * 1000000ull;
+
+	if (!task || task->deadline_ns <= now)
+		return wait;
+	uint64_t share = (task->deadline_ns - now) / TD_IKE_RETRANSMIT_SHARE;
+	if (share < floor)
+		share = floor;
+	return share < wait ? share : wait;
+}
+
+static void exchange_start(struct td_ike_sa *sa, void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
+{
+	struct td_ike_exchange *exchange = &sa->exchange;
+
+	exchange->answered = answered;
+	exchange->sent = 1;
+	exchange->wait_ns = first_wait(sa);
+	exchange->timer = (struct td_timer){.fn = retransmit_due, .context = sa};
+	td_ike_packets_send(sa, &exchange->packets);
+	td_timers_set(sa->ike->env.timers, &exchange->timer, td_ike_now(sa->ike) + exchange->wait_ns);
+}
+
+int td_ike_request(struct td_ike_sa *sa, uint8_t type, struct td_ike_chain *chain,
+    void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
+{
+	int ret = td_ike_packets_seal(sa, type, false, sa->next_id, chain, &sa->exchange.packets);
+
+	if (ret < 0)
+		return ret;
+	sa->exchange.type = type;
+	sa->exchange.id = sa->next_id++;
+	exchange_start(sa, answered);
+	return 0;
+}
+
+int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message,
+    void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
+{
+	int ret = td_ike_packets_clear(&sa->exchange.packets, message);
+
+	if (ret < 0)
+		return ret;
+	td_timers_cancel(sa->ike->env.timers, &sa->exchange.timer);
+	sa->exchange.type = TD_IKE_SA_INIT;
+	sa->exchange.id = 0;
+	sa->next_id = 1;
+	exchange_start(sa, answered);
+	return 0;
+}
+
+void td_ike_negotiation_clear(struct td_ike_sa *sa)
+{
+	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
+
+	td_dh_free(negotiation->dh);
+	td_wipe(negotiation, sizeof(*negotiation));
+}
+
+struct td_ike_task *td_ike_exchange_end(struct td_ike_sa *sa)
+{
+	struct td_ike_task *task = sa->exchange.task;
+
+	td_timers_cancel(sa->ike->env.timers, &sa->exchange.timer);
+	td_ike_packets_free(&sa->exchange.packets);
+	td_ike_fragments_free(&sa->answer_fragments);
+	td_ike_negotiation_clear(sa);
+	sa->exchange = (struct td_ike_exchange){0};
+	// The next one starts when the caller is done with the answer.
+	if (sa->state != TD_IKE_CLOSED && !TAILQ_EMPTY(&sa->tasks))
+		td_timers_set(sa->ike->env.timers, &sa->task_timer, td_ike_now(sa->ike));
+	return task;
+}
+
+void td_ike_exchange_drop(struct td_ike_sa *sa)
+{
+	struct td_ike_task *task = sa->exchange.task;
+
+	if (task && (task->kind == TD_TASK_CREATE || task->kind == TD_TASK_REKEY_CHILD) && task->tunnel &&
+	    sa->exchange.negotiation.spi)
+		td_life_spi_release(task->tunnel, sa->exchange.negotiation.spi);
+	if (sa->exchange.negotiation.successor)
+		td_ike_sa_close(sa->exchange.negotiation.successor, NULL, NULL);
+	sa->rekeying = false;
+	(void)td_ike_exchange_end(sa);
+	if (task) {
+		td_ike_task_failed(task, TD_FAIL_TEMPORARY, "the IKE SA ended");
+		td_ike_task_free(task);
+	}
+}
+
+// ---- answers ----------------------------------------------------------------------------------
+
+void td_ike_answer(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *chain)
+{
+	struct td_ike_packets packets = {0};
+
+	// Without an answer the peer repeats its request, which is then done again: nothing may have changed, so the
+	// SA is useless now.
+	if (td_ike_packets_seal(sa, exchange, true, sa->expected_id, chain, &packets) < 0) {
+		td_ike_sa_close(sa, "ike_failed", "an answer could not be made");
+		return;
+	}
+	td_ike_packets_free(&sa->answer);
+	td_ike_fragments_free(&sa->request_fragments);
+	sa->answer = packets;
+	sa->expected_id++;
+	td_ike_packets_send(sa, &sa->answer);
+}
+
+void td_ike_answer_notify(struct td_ike_sa *sa, uint8_t exchange, uint16_t notify, struct td_bytes data)
+{
+	struct td_ike_chain chain;
+
+	td_ike_chain_start(sa->ike, &chain);
+	td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, notify, data);
+	td_ike_answer(sa, exchange, &chain);
+}
+
+void td_ike_answer_again(struct td_ike_sa *sa)
+{
+	struct td_ike_child *child;
+
+	sa->ike->stats.answered_again++;
+	// The peer had no answer yet, so it has none of the children that were made by it.
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (child->life->state == TD_CHILD_PENDING)
+			td_life_child_asked_again(child->life);
+	td_ike_packets_send(sa, &sa->answer);
+}
+
+// ---- tasks ------------------------------------------------------------------------------------
+
+struct td_ike_task *td_ike_task_add(struct td_ike_sa *sa, enum td_ike_task_kind kind)
+{
+	struct td_ike_task *task = calloc(1, sizeof(*task));
+
+	if (!task)
+		return NULL;
+	task->kind = kind;
+	TAILQ_INSERT_TAIL(&sa->tasks, task, entry);
+	return task;
+}
+
+void td_ike_task_free(struct td_ike_task *task)
+{
+	free(task);
+}
+
+void td_ike_task_failed(const struct td_ike_task *task, enum td_life_failure failure, const char *reason)
+{
+	if (task->kind == TD_TASK_CREATE && task->tunnel)
+		td_life_create_failed(task->tunnel, task->slot, failure, reason);
+	if (task->kind == TD_TASK_REKEY_CHILD && task->child) {
+		task->child->rekeying = false;
+		td_life_rekey_failed(task->child->life, failure, reason);
+	}
+}
+
+void td_ike_tasks_forget_child(struct td_ike_sa *sa, const struct td_ike_child *child)
+{
+	struct td_ike_task *task, *next;
+
+	for (task = TAILQ_FIRST(&sa->tasks); task; task = next) {
+		next = TAILQ_NEXT(task, entry);
+		if (task->rival == child)
+			task->rival = NULL;
+		if (task->child != child)
+			continue;
+		TAILQ_REMOVE(&sa->tasks, task, entry);
+		td_ike_task_free(task);
+	}
+	task = sa->exchange.task;
+	if (task && task->child == child)
+		task->child = NULL;
+	if (task && task->rival == child)
+		task->rival = NULL;
+}
+
+// The next task that may start now; *later becomes the earliest time of those that may not.
+static struct td_ike_task *task_next(struct td_ike_sa *sa, uint64_t *later)
+{
+	struct td_ike_task *task;
+
+	*later = UINT64_MAX;
+	TAILQ_FOREACH (task, &sa->tasks, entry) {
+		if (task->not_before_ns <= td_ike_now(sa->ike))
+			return task;
+		if (task->not_before_ns < *later)
+			*later = task->not_before_ns;
+	}
+	return NULL;
+}
+
+// Returns 0 when a request is under way now, or -errno: the task failed.
+static int task_start(struct td_ike_sa *sa, struct td_ike_task *task)
+{
+	switch (task->kind) {
+	case TD_TASK_CREATE:
+	case TD_TASK_REKEY_CHILD:
+		return td_ike_create_start(sa, task);
+	case TD_TASK_ERASE:
+		return td_ike_erase_start(sa, task);
+	case TD_TASK_REKEY_IKE:
+		return td_ike_rekey_start(sa, task);
+	case TD_TASK_DELETE_IKE:
+		return td_ike_delete_start(sa);
+	case TD_TASK_LIVENESS:
+		return td_ike_liveness_start(sa);
+	}
+	return -EINVAL;
+}
+
+// Both sides may have connected at once, and the lifecycle has then chosen between the children. The SA that is left
+// without any serves nothing.
+static bool is_surplus(const struct td_ike_sa *sa)
+{
+	const struct td_ike_sa *other;
+
+	if (sa->state != TD_IKE_ESTABLISHED || !TAILQ_EMPTY(&sa->children))
+		return false;
+	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
+		if (other != sa && other->state == TD_IKE_ESTABLISHED && !TAILQ_EMPTY(&other->children))
+			return true;
+	return false;
+}
+
+void td_ike_tasks_run(struct td_ike_sa *sa)
+{
+	struct td_ike_task *task;
+	uint64_t later;
+
+	// A replaced SA only deletes itself and, with it, nothing else.
+	while ((sa->state == TD_IKE_ESTABLISHED || sa->state == TD_IKE_REKEYED) && !sa->exchange.answered) {
+		task = task_next(sa, &later);
+		if (!task && later != UINT64_MAX) {
+			td_timers_set(sa->ike->env.timers, &sa->task_timer, later);
+			return;
+		}
+		if (!task && (!is_surplus(sa) || !(task = td_ike_task_add(sa, TD_TASK_DELETE_IKE))))
+			return;
+		TAILQ_REMOVE(&sa->tasks, task, entry);
+		sa->exchange.task = task;
+		int ret = task_start(sa, task);
+		if (ret == 0)
+			return;
+		td_ike_negotiation_clear(sa);
+		sa->exchange.task = NULL;
+		td_ike_task_failed(task, TD_FAIL_TEMPORARY, strerror(-ret));
+		td_ike_task_free(task);
+	}
+}
