@@ -11,6 +11,10 @@
 #define TD_BURST 32 // packets a stage handles at once: rx burst of every PMD we tested
 #define TD_NAME_MAX 32 // names of ports and tunnels, with terminator
 
+// Counters of policies: chunks of 32 KiB for each worker, a million policies at most.
+#define TD_HITS_CHUNK 4096u
+#define TD_HITS_CHUNKS 256u
+
 // Rings. Powers of two (rte_ring).
 #define TD_HANDOFF_RING 1024 // packets from one worker to another
 #define TD_PUNT_RING 1024 // packets from one worker to the kernel

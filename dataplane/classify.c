@@ -3,6 +3,7 @@
 
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_ext.h"
+#include "dataplane/policy_hits.h"
 #include "dataplane/worker.h"
 
 #include <netinet/icmp6.h>
@@ -154,6 +155,7 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 
 	// Pairs with the release in policy.c.
 	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, mbufs, rules, count);
+	td_policy_hits_count(worker, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
 		bool local = is_local(mbuf);

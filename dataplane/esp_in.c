@@ -5,6 +5,7 @@
 
 #include "dataplane/esp.h"
 #include "dataplane/ip_packet.h"
+#include "dataplane/policy_hits.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
@@ -412,6 +413,7 @@ static void conclude(struct td_worker *worker, const struct pending *pending, un
 		inner[i] = pending[i].mbuf;
 	// Pairs with the release in policy.c.
 	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, inner, rules, count);
+	td_policy_hits_count(worker, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = pending[i].mbuf;
 		enum td_drop reason = verdict(worker, &pending[i], rules[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The outbound policy: every IP packet that may cross from inside to outside comes through here.
 
+#include "dataplane/policy_hits.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
@@ -30,6 +31,7 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 		return;
 	// Pairs with the release in policy.c.
 	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, mbufs, rules, count);
+	td_policy_hits_count(worker, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		if (!rules[i]) {
 			td_drop(worker, mbufs[i], TD_DROP_POLICY_NONE);

@@ -2,6 +2,7 @@
 #include "dataplane/policy.h"
 
 #include "dataplane/policy_acl.h"
+#include "dataplane/policy_hits.h"
 #include "dataplane/policy_key.h"
 #include "dataplane/policy_route.h"
 #include "dataplane/worker.h"
@@ -176,7 +177,8 @@ static int set_build(struct td_policy_set *set, const struct td_dp_policy *polic
 {
 	set->count = count;
 	for (unsigned i = 0; i < count; i++)
-		set->rules[i] = (struct td_policy_rule){policies[i].action, policies[i].tunnel};
+		set->rules[i] = (struct td_policy_rule){
+		    policies[i].action, td_policy_hits_number(policies[i].hits), policies[i].tunnel};
 	int result = td_policy_acl_build(policies, count, TD_POLICY_IN, 4, &set->ipv4[0]);
 	if (result == 0)
 		result = td_policy_acl_build(policies, count, TD_POLICY_IN, 6, &set->ipv6[0]);

@@ -13,6 +13,7 @@
 
 struct td_policy_rule {
 	enum td_policy_action action;
+	uint32_t hits; // number of its counter (policy_hits.h)
 	struct td_dp_tunnel *tunnel;
 };
 

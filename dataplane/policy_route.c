@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/policy_route.h"
 
+#include "dataplane/policy_hits.h"
 #include "dataplane/route6.h"
 
 #include <errno.h>
@@ -192,7 +193,7 @@ int td_dp_tunnel_route_set(const struct td_prefix *prefix, struct td_dp_tunnel *
 	struct slot *slot = calloc(1, sizeof(*slot));
 	if (!slot)
 		return -ENOMEM;
-	slot->rule = (struct td_policy_rule){TD_POLICY_PROTECT, tunnel};
+	slot->rule = (struct td_policy_rule){TD_POLICY_PROTECT, TD_HITS_UNREAD, tunnel};
 	int result = table ? route_set(table, &normal, slot) : -ENOMEM;
 	if (result)
 		free(slot);

@@ -4,6 +4,7 @@
 #include "dataplane/publish.h"
 
 #include "dataplane/eal.h"
+#include "dataplane/policy_hits.h"
 #include "dataplane/rcu.h"
 #include "dataplane/sa.h"
 #include "dataplane/slab.h"
@@ -99,7 +100,7 @@ static int worker_create(unsigned id, int core)
 	for (unsigned i = 0; i < 2; i++)
 		worker->reassembly[i] = td_reassembly_create(TD_REASSEMBLY_ENTRIES, SOCKET_ID_ANY);
 	if (!worker->mgr || !worker->reassembly[0] || !worker->reassembly[1] ||
-	    td_spi_table_init(&worker->spi_table))
+	    td_spi_table_init(&worker->spi_table) || td_policy_hits_init(worker))
 		return -ENOMEM;
 	return rings_create(worker);
 }
@@ -201,6 +202,7 @@ static void worker_free(struct td_worker *worker)
 	for (unsigned i = 0; i < 2; i++)
 		td_reassembly_destroy(worker->reassembly[i]);
 	td_spi_table_fini(&worker->spi_table);
+	td_policy_hits_fini(worker);
 	td_suite_manager_destroy(worker->mgr);
 	rte_free(worker);
 }

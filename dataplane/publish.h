@@ -158,7 +158,17 @@ struct td_dp_policy {
 	uint16_t local_port_low, local_port_high;
 	uint16_t remote_port_low, remote_port_high;
 	struct td_dp_tunnel *tunnel; // for PROTECT
+	struct td_dp_hits *hits; // NULL: not counted
 };
+// Counts the packets, in either direction, whose first match a policy was. It outlives the lists in which the
+// policy stands, so that a changed list goes on counting.
+struct td_dp_hits;
+struct td_dp_hits *td_dp_hits_create(void); // at 0; NULL without memory or room
+// No policy published from now on may name it. NULL is nothing.
+void td_dp_hits_remove(struct td_dp_hits *hits);
+// What one worker has counted; NULL: packets that neither a policy nor a tunnel route matched.
+uint64_t td_dp_hits_read(const struct td_dp_hits *hits, unsigned worker);
+
 // Replaces all policies at once: the first that matches counts; where none does, the tunnel routes decide.
 // Nothing is changed on error: -EINVAL (the error's object says which policy, counted from 0) or -ENOMEM.
 int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error);

@@ -74,6 +74,8 @@ struct td_worker {
 	struct rte_ring *punt[TD_PUNT_CLASSES]; // to control (SPSC); apart, so that no class starves another
 	struct rte_ring *inject; // from control (SPSC)
 	struct rte_ring *events; // to control (SPSC), struct td_event
+	// Chunks of policy_hits.h. Writer of the pointers: control; of the counters in them: the owner.
+	uint64_t *hits[TD_HITS_CHUNKS];
 
 	// What the owner writes, apart from what other workers read above.
 	alignas(RTE_CACHE_LINE_SIZE) uint64_t now_tsc; // start of this loop. Owner
