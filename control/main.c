@@ -7,6 +7,7 @@
 #include "control/kernel/kernel.h"
 #include "control/loop.h"
 #include "control/notify.h"
+#include "control/policies.h"
 #include "control/rpc/rpc.h"
 #include "control/sad/sad.h"
 #include "dataplane/publish.h"
@@ -40,6 +41,7 @@ struct daemon {
 	struct td_netlink *netlink;
 	struct td_rpc *rpc;
 	struct td_sad *sad;
+	struct td_policies *policies;
 	struct td_rpc_context rpc_context;
 	struct td_events events;
 	int signal_fd;
@@ -150,13 +152,8 @@ static bool tick(void *context)
 
 static enum exit_code serve(struct daemon *daemon)
 {
-	struct td_error error = {0};
-	int ret = td_apply_policies(daemon->config, daemon->sad, &error);
+	int ret;
 
-	if (ret < 0) {
-		start_failed("cannot apply the policies", &error);
-		return EXIT_START;
-	}
 	td_loop_tick_set(daemon->loop, TD_TICK_NS, tick, daemon);
 	ret = td_notify_send("READY=1");
 	if (ret < 0)
@@ -204,10 +201,14 @@ static enum exit_code control_run(struct daemon *daemon)
 	daemon->rpc_context.sad = daemon->sad;
 	daemon->events =
 	    (struct td_events){.sad = daemon->sad, .netlink = daemon->netlink, .rpc = daemon->rpc};
-	code = serve(daemon);
+	daemon->policies = td_policies_create(daemon->config, daemon->sad, &error);
+	daemon->rpc_context.policies = daemon->policies;
+	if (daemon->policies == NULL)
+		start_failed("cannot apply the policies", &error);
+	else
+		code = serve(daemon);
 	// The workers still run: no packet may meet a policy whose tunnel is gone.
-	if (td_apply_policies_withdraw(daemon->config, &error) < 0)
-		start_failed("cannot take the policies back", &error);
+	td_policies_destroy(daemon->policies);
 	td_sad_destroy(daemon->sad);
 destroy_rpc:
 	td_rpc_destroy(daemon->rpc);

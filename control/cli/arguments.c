@@ -176,7 +176,7 @@ static enum td_exit option_apply(struct td_call *call, const struct td_option *o
 		break;
 	case TD_OPTION_TEXT:
 		if (!value_is_allowed(option->value, value))
-			return wrong(call, "the direction is \"in\" or \"out\"", NULL);
+			return wrong(call, "this option takes one of the words in its help:", option->name);
 		json = json_string(value);
 		if (json == NULL)
 			return wrong(call, "a value is not UTF-8 text", NULL);
@@ -229,20 +229,25 @@ static enum td_exit option_parse(struct td_call *call, const char *argument, con
 static enum td_exit operand_take(struct td_call *call, const char *argument)
 {
 	unsigned limit = call->command->operand == TD_OPERAND_CALL ? 2 : 1, i;
-	unsigned long long spi;
+	enum td_operand_kind kind = call->command->operand;
+	unsigned long long number;
 
-	if (call->command->operand == TD_OPERAND_NONE)
+	if (kind == TD_OPERAND_NONE)
 		return wrong(call, "unexpected argument", argument);
 	for (i = 0; i < limit && call->operands[i] != NULL; i++)
 		;
 	if (i == limit)
 		return wrong(call, "unexpected argument", argument);
 	call->operands[i] = argument;
-	if (call->command->operand != TD_OPERAND_SPI)
+	if (kind != TD_OPERAND_SPI && kind != TD_OPERAND_ID)
 		return TD_EXIT_OK;
-	if (!td_number_parse(argument, UINT32_MAX, &spi))
-		return wrong(call, "this is not an SPI (decimal or 0x)", argument);
-	return json_object_set_new(call->params, "spi", json_integer((json_int_t)spi)) == 0
+	if (!td_number_parse(argument, UINT32_MAX, &number))
+		return wrong(call,
+		    kind == TD_OPERAND_SPI ? "this is not an SPI (decimal or 0x)"
+		                           : "this is not an id (\"policy list\" shows them)",
+		    argument);
+	return json_object_set_new(
+	           call->params, kind == TD_OPERAND_SPI ? "spi" : "id", json_integer((json_int_t)number)) == 0
 	           ? TD_EXIT_OK
 	           : wrong(call, "out of memory", NULL);
 }
@@ -255,6 +260,7 @@ static enum td_exit required_check(const struct td_call *call)
 	if (call->command->operand != TD_OPERAND_NONE && call->operands[0] == NULL) {
 		static const char *const names[] = {
 		    [TD_OPERAND_SPI] = "SPI",
+		    [TD_OPERAND_ID] = "ID",
 		    [TD_OPERAND_FILE] = "FILE",
 		    [TD_OPERAND_CALL] = "METHOD",
 		};

@@ -25,7 +25,7 @@ struct td_option {
 	const char *help;
 };
 
-enum td_operand_kind { TD_OPERAND_NONE, TD_OPERAND_SPI, TD_OPERAND_FILE, TD_OPERAND_CALL };
+enum td_operand_kind { TD_OPERAND_NONE, TD_OPERAND_SPI, TD_OPERAND_ID, TD_OPERAND_FILE, TD_OPERAND_CALL };
 
 struct td_call {
 	const struct td_command *command;

@@ -53,6 +53,19 @@ static const struct td_option sa_list_options[] = {
     {"tunnel", TD_OPTION_TEXT, false, "TUNNEL", "only those of this tunnel"},
     {0},
 };
+static const struct td_option policy_add_options[] = {
+    {"action", TD_OPTION_TEXT, true, "protect|bypass|discard", "what happens to packets that match"},
+    {"direction", TD_OPTION_TEXT, false, "in|out|both", "default both"},
+    {"local", TD_OPTION_TEXT, false, "PREFIX", "addresses on our side, also FIRST-LAST (default any)"},
+    {"remote", TD_OPTION_TEXT, false, "PREFIX", "addresses on the other side"},
+    {"protocol", TD_OPTION_TEXT, false, "NAME", "tcp, udp, icmp, ... or a number (default any)"},
+    {"local-port", TD_OPTION_TEXT, false, "PORT", "port on our side, also FIRST-LAST"},
+    {"remote-port", TD_OPTION_TEXT, false, "PORT", "port on the other side, also FIRST-LAST"},
+    {"icmp-type", TD_OPTION_TEXT, false, "TYPE", "type, TYPE/CODE or FIRST-LAST of icmp or icmpv6"},
+    {"tunnel", TD_OPTION_TEXT, false, "TUNNEL", "of a protect policy"},
+    {"before", TD_OPTION_NUMBER, false, "ID", "tried before this policy (default: behind all)"},
+    {0},
+};
 static const struct td_option drops_options[] = {
     {"all", TD_OPTION_FLAG, false, NULL, "also reasons without a drop"},
     {0},
@@ -86,6 +99,10 @@ const struct td_command td_commands[] = {
     LIST("tunnel", "tunnel.list", "list the tunnels", td_print_tunnels),
     LIST(
         "policy", "policy.list", "list the policies in the order in which they are tried", td_print_policies),
+    {"policy", "add", "policy.add", "put a policy into the list", TD_OPERAND_NONE, policy_add_options,
+        td_call_run, td_print_done},
+    {"policy", "remove", "policy.remove", "take a policy out of the list", TD_OPERAND_ID, no_options,
+        td_call_run, td_print_done},
     LIST("worker", "worker.list", "list the workers", td_print_workers),
     LIST("port", "port.list", "list the ports", td_print_ports),
     LIST("suite", "suite.list", "list the cipher suites", td_print_suites),
@@ -114,6 +131,7 @@ void td_command_usage(const struct td_command *command, bool long_form)
 	static const char *const operands[] = {
 	    [TD_OPERAND_NONE] = "",
 	    [TD_OPERAND_SPI] = " SPI",
+	    [TD_OPERAND_ID] = " ID",
 	    [TD_OPERAND_FILE] = " FILE",
 	    [TD_OPERAND_CALL] = " METHOD [JSON]",
 	};

@@ -90,6 +90,7 @@ static void ports_merge(json_t *policy, const char *low_key, const char *high_ke
 void td_print_policies(const json_t *result)
 {
 	static const struct td_column columns[] = {
+	    {"ID", "id", TD_CELL_NUMBER},
 	    {"ACTION", "action", TD_CELL_TEXT},
 	    {"DIRECTION", "direction", TD_CELL_TEXT},
 	    {"LOCAL", "local", TD_CELL_TEXT},
@@ -99,6 +100,7 @@ void td_print_policies(const json_t *result)
 	    {"REMOTE-PORT", "remote_ports", TD_CELL_TEXT},
 	    {"TUNNEL", "tunnel", TD_CELL_TEXT},
 	    {"ORIGIN", "origin", TD_CELL_TEXT},
+	    {"PACKETS", "packets", TD_CELL_NUMBER},
 	};
 	json_t *policies = json_object_get(result, "policies"), *policy;
 	size_t index;
@@ -108,6 +110,8 @@ void td_print_policies(const json_t *result)
 		ports_merge(policy, "remote_port_low", "remote_port_high", "remote_ports");
 		if (json_integer_value(json_object_get(policy, "protocol")) == 0)
 			json_object_set_new(policy, "protocol", json_string("any"));
+		if (json_integer_value(json_object_get(policy, "id")) == 0)
+			json_object_set_new(policy, "id", json_string("-"));
 	}
 	td_table_print(policies, columns, COUNT(columns));
 }

@@ -3,6 +3,7 @@
 
 #include "control/config/check.h"
 #include "control/config/file.h"
+#include "control/config/policies.h"
 #include "control/config/report.h"
 #include "control/config/schema.h"
 #include "control/config/value.h"
@@ -166,6 +167,30 @@ static int read_section(struct td_config_report *report, const struct td_config_
 	else
 		td_config_report_setting(
 		    report, setting, "is not a group; allowed is %s: { KEY = VALUE; ... };", section->name);
+	return 0;
+}
+
+int td_config_policies_read(config_setting_t *root, const struct td_config *running,
+    struct td_policy_config **policies, unsigned *count, unsigned *failed, struct td_error *error)
+{
+	struct td_config_report report = {.path = "", .first = error};
+	struct td_config config = {.tunnels = running->tunnels, .tunnel_count = running->tunnel_count};
+	const struct td_config_check check = {.report = &report, .root = root, .config = &config};
+	int ret = read_list(&report, td_config_section_find("policies"),
+	    config_setting_get_member(root, "policies"), &config);
+
+	if (ret == 0)
+		ret = td_config_check_policies(&check);
+	if (ret == 0 && report.count)
+		ret = -EINVAL;
+	*failed = report.failed;
+	if (ret) {
+		free(config.policies);
+		return ret == -EINVAL ? ret
+		                      : td_error_set(error, ret, NULL, "", "there is not enough memory");
+	}
+	*policies = config.policies;
+	*count = config.policy_count;
 	return 0;
 }
 

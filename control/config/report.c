@@ -10,6 +10,32 @@
 #define LINE_MAX_BYTES 1024
 #define LABEL_MAX 192
 
+// The element of a list that a setting is, or is in; NULL when it is in none.
+static const config_setting_t *element_of(const config_setting_t *setting)
+{
+	const config_setting_t *parent = config_setting_parent(setting);
+
+	while (parent && !config_setting_is_list(parent)) {
+		setting = parent;
+		parent = config_setting_parent(setting);
+	}
+	return parent ? setting : NULL;
+}
+
+// Keeps the first error. key NULL: about the whole element.
+static void keep_first(struct td_config_report *report, const config_setting_t *setting, const char *key,
+    const char *format, va_list args)
+{
+	const config_setting_t *element = element_of(setting);
+	char text[sizeof(report->first->reason)];
+
+	if (!report->first || report->count)
+		return;
+	report->failed = element ? (unsigned)config_setting_index(element) : 0;
+	vsnprintf(text, sizeof(text), format, args);
+	td_error_set(report->first, 0, NULL, key ? key : "", "%s", text);
+}
+
 static void write_line(struct td_config_report *report, const char *file, unsigned line, const char *label,
     const char *format, va_list args)
 {
@@ -93,6 +119,9 @@ void td_config_report_setting(
 	char label[LABEL_MAX];
 	va_list args;
 
+	va_start(args, format);
+	keep_first(report, setting, config_setting_name(setting), format, args);
+	va_end(args);
 	setting_label(setting, label);
 	va_start(args, format);
 	write_line(report, config_setting_source_file(setting), config_setting_source_line(setting), label,
@@ -109,6 +138,9 @@ void td_config_report_key(
 	char label[LABEL_MAX];
 	va_list args;
 
+	va_start(args, format);
+	keep_first(report, group, key, format, args);
+	va_end(args);
 	group_label(group, label);
 	size_t used = strlen(label);
 	snprintf(label + used, sizeof(label) - used, "%s ", key);

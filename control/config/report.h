@@ -4,6 +4,8 @@
 // Writes what is wrong with a configuration file, one line per error, and remembers in the setting
 // itself (libconfig's hook) that it was reported, so that one mistake does not cause a second message.
 
+#include "common/error.h"
+
 #include <libconfig.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +14,10 @@ struct td_config_report {
 	FILE *errors;
 	const char *path; // of the main file; libconfig knows the names of included ones
 	unsigned count; // errors so far
+	// For a request instead of a file: the first error, and the position in its list of the element at
+	// fault.
+	struct td_error *first; // NULL: not wanted
+	unsigned failed;
 };
 
 // About no setting: a syntax error, a missing section. file NULL means the main file.

@@ -2,7 +2,7 @@
 #pragma once
 
 // What the files of the control socket share: server.c (socket), client.c (connections), json.c
-// (requests and responses), methods.c and lists.c (methods), events.c (notifications).
+// (requests and responses), methods.c, lists.c and policies.c (methods), events.c (notifications).
 
 #include "control/rpc/params.h"
 #include "control/rpc/rpc.h"
@@ -78,11 +78,18 @@ int td_rpc_tunnel_read(struct td_rpc_call *call, const json_t *item, struct td_t
 // lists.c
 int td_rpc_sa_list(struct td_rpc_call *call);
 int td_rpc_tunnel_list(struct td_rpc_call *call);
-int td_rpc_policy_list(struct td_rpc_call *call);
 int td_rpc_worker_list(struct td_rpc_call *call);
 int td_rpc_port_list(struct td_rpc_call *call);
 int td_rpc_drop_list(struct td_rpc_call *call);
 int td_rpc_suite_list(struct td_rpc_call *call);
+
+// policies.c
+int td_rpc_policy_list(struct td_rpc_call *call);
+extern const struct td_rpc_field td_rpc_policy_fields[], td_rpc_policy_set_fields[],
+    td_rpc_policy_add_fields[], td_rpc_policy_remove_fields[];
+int td_rpc_policy_set(struct td_rpc_call *call);
+int td_rpc_policy_add(struct td_rpc_call *call);
+int td_rpc_policy_remove(struct td_rpc_call *call);
 
 // json.c
 // From now on memory that jansson frees is wiped: keys come in as JSON strings.
@@ -97,6 +104,7 @@ int td_rpc_list_end(struct td_rpc_call *call);
 // A string of text; bytes that are not UTF-8, as of a sequence that was cut, become "?". NULL: out of memory.
 json_t *td_rpc_json_text(const char *text);
 json_t *td_rpc_json_ip(const struct td_ip *ip);
+json_t *td_rpc_json_prefix(const struct td_prefix *prefix); // lists.c; family 0: "any"
 
 // client.c
 // Takes the descriptor. Returns 0 or -errno (the descriptor is closed then).

@@ -9,21 +9,11 @@
 
 #define U64(value) ((json_int_t)(value))
 
-static json_t *prefix_json(const struct td_prefix *prefix)
+json_t *td_rpc_json_prefix(const struct td_prefix *prefix)
 {
 	char text[TD_PREFIX_TEXT_MAX];
 
 	return json_string(prefix->ip.family ? td_prefix_format(prefix, text) : "any");
-}
-
-// "10.1.0.0/24", "10.1.0.5-10.1.0.9" or "any", as in the configuration.
-static json_t *selector_json(const struct td_prefix *prefix, const struct td_ip *high)
-{
-	char text[TD_PREFIX_TEXT_MAX], last[TD_IP_TEXT_MAX];
-
-	if (!high->family)
-		return prefix_json(prefix);
-	return json_sprintf("%s-%s", td_ip_format(&prefix->ip, text), td_ip_format(high, last));
 }
 
 static json_t *prefixes_json(const struct td_prefix *prefixes, unsigned count)
@@ -31,7 +21,7 @@ static json_t *prefixes_json(const struct td_prefix *prefixes, unsigned count)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < count; i++)
-		json_array_append_new(list, prefix_json(&prefixes[i]));
+		json_array_append_new(list, td_rpc_json_prefix(&prefixes[i]));
 	return list;
 }
 
@@ -153,62 +143,6 @@ int td_rpc_tunnel_list(struct td_rpc_call *call)
 	td_rpc_list_begin(call, "tunnels");
 	for (unsigned i = 0; call->id && (tunnel = td_sad_tunnel_at(call->rpc->context->sad, i)); i++)
 		td_rpc_list_item(call, tunnel_json(tunnel));
-	return td_rpc_list_end(call);
-}
-
-// ---- policies ---------------------------------------------------------------------------------
-
-static json_t *policy_json(const struct td_policy_config *policy, const char *origin)
-{
-	static const char *const actions[] = {
-	    [TD_POLICY_DISCARD] = "discard", [TD_POLICY_BYPASS] = "bypass", [TD_POLICY_PROTECT] = "protect"};
-	static const char *const directions[] = {
-	    [TD_POLICY_OUT] = "out", [TD_POLICY_IN] = "in", [TD_POLICY_BOTH] = "both"};
-
-	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:i,s:i,s:i,s:o}", "origin", origin, "action",
-	    actions[policy->action], "direction", directions[policy->direction], "local",
-	    selector_json(&policy->local, &policy->local_high), "remote",
-	    selector_json(&policy->remote, &policy->remote_high), "protocol", policy->protocol,
-	    "local_port_low", policy->local_port_low, "local_port_high", policy->local_port_high,
-	    "remote_port_low", policy->remote_port_low, "remote_port_high", policy->remote_port_high,
-	    "tunnel", td_rpc_json_text(policy->tunnel));
-}
-
-static void tunnel_policies(struct td_rpc_call *call, const struct td_tunnel_config *tunnel)
-{
-	struct td_policy_config policy = {
-	    .action = TD_POLICY_PROTECT,
-	    .direction = TD_POLICY_BOTH,
-	    .local_port_high = UINT16_MAX,
-	    .remote_port_high = UINT16_MAX,
-	};
-
-	memcpy(policy.tunnel, tunnel->name, sizeof(policy.tunnel));
-	for (unsigned i = 0; i < tunnel->local_count * tunnel->remote_count; i++) {
-		policy.local = tunnel->local[i / tunnel->remote_count];
-		policy.remote = tunnel->remote[i % tunnel->remote_count];
-		// Prefixes of two families match no packet together and make no rule.
-		if (policy.local.ip.family == policy.remote.ip.family)
-			td_rpc_list_item(call, policy_json(&policy, "tunnel"));
-	}
-}
-
-int td_rpc_policy_list(struct td_rpc_call *call)
-{
-	static const struct td_policy_config otherwise = {
-	    .action = TD_POLICY_DISCARD,
-	    .direction = TD_POLICY_BOTH,
-	    .local_port_high = UINT16_MAX,
-	    .remote_port_high = UINT16_MAX,
-	};
-	const struct td_config *config = call->rpc->context->config;
-
-	td_rpc_list_begin(call, "policies");
-	for (unsigned i = 0; i < config->policy_count; i++)
-		td_rpc_list_item(call, policy_json(&config->policies[i], "config"));
-	for (unsigned i = 0; i < config->tunnel_count; i++)
-		tunnel_policies(call, &config->tunnels[i]);
-	td_rpc_list_item(call, policy_json(&otherwise, "default"));
 	return td_rpc_list_end(call);
 }
 

@@ -56,6 +56,8 @@ static bool type_fits(const json_t *value, enum td_rpc_type type)
 		return json_is_boolean(value);
 	case TD_RPC_ARRAY:
 		return json_is_array(value);
+	case TD_RPC_VALUE:
+		return json_is_string(value) || json_is_integer(value);
 	}
 	return false;
 }
@@ -67,6 +69,7 @@ static int value_check(const json_t *value, const struct td_rpc_field *field, st
 	    [TD_RPC_INTEGER] = "an integer",
 	    [TD_RPC_BOOLEAN] = "true or false",
 	    [TD_RPC_ARRAY] = "an array",
+	    [TD_RPC_VALUE] = "a string or an integer",
 	};
 
 	if (!type_fits(value, field->type))

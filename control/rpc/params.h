@@ -10,7 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum td_rpc_type { TD_RPC_STRING, TD_RPC_INTEGER, TD_RPC_BOOLEAN, TD_RPC_ARRAY };
+enum td_rpc_type {
+	TD_RPC_STRING,
+	TD_RPC_INTEGER,
+	TD_RPC_BOOLEAN,
+	TD_RPC_ARRAY,
+	TD_RPC_VALUE, // a string or an integer of any range, checked further by whoever reads it
+};
 
 struct td_rpc_field {
 	const char *name; // NULL ends a table

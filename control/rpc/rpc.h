@@ -6,15 +6,17 @@
 
 #include "control/config/config.h"
 #include "control/loop.h"
+#include "control/policies.h"
 #include "control/sad/sad.h"
 
 struct td_rpc;
 
-// What the methods may touch. sad is set after the socket is made, before the loop runs.
+// What the methods may touch. sad and policies are set after the socket is made, before the loop runs.
 struct td_rpc_context {
 	struct td_loop *loop;
 	const struct td_config *config;
 	struct td_sad *sad;
+	struct td_policies *policies;
 };
 
 // Listens on config->socket_path (mode 0660, group config->socket_group if it exists). Returns NULL and fills

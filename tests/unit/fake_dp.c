@@ -243,3 +243,51 @@ void td_dp_tunnel_moved(struct td_dp_tunnel *tunnel)
 {
 	(void)tunnel;
 }
+
+struct td_dp_hits {
+	uint64_t packets;
+};
+
+struct td_dp_hits *td_dp_hits_create(void)
+{
+	struct td_dp_hits *hits = calloc(1, sizeof(*hits));
+
+	hits->packets = 100 + fake_dp.hits_live++;
+	return hits;
+}
+
+void td_dp_hits_remove(struct td_dp_hits *hits)
+{
+	for (unsigned i = 0; hits && i < fake_dp.policy_count && i < 8; i++)
+		insist(fake_dp.policies[i].hits != hits, "no published policy names a removed counter");
+	fake_dp.hits_live -= hits != NULL;
+	free(hits);
+}
+
+uint64_t td_dp_hits_read(const struct td_dp_hits *hits, unsigned worker)
+{
+	return hits ? hits->packets + worker : 5;
+}
+
+int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error)
+{
+	if (fake_dp.policy_fails && count > 0)
+		return td_error_set(error, -ENOMEM, "policy", "", "cannot build the classifier");
+	memset(fake_dp.policies, 0, sizeof(fake_dp.policies));
+	for (unsigned i = 0; i < count && i < 8; i++)
+		fake_dp.policies[i] = policies[i];
+	fake_dp.policy_count = count;
+	fake_dp.policies_set++;
+	return 0;
+}
+
+int td_dp_tunnel_route_set(const struct td_prefix *prefix, struct td_dp_tunnel *tunnel)
+{
+	(void)prefix, (void)tunnel;
+	return 0;
+}
+
+void td_dp_tunnel_route_delete(const struct td_prefix *prefix)
+{
+	(void)prefix;
+}

@@ -14,6 +14,9 @@ struct fake_dp {
 	bool reserve_fails;
 	unsigned tunnels;
 	unsigned pmtu, moves, moved_port, keepalives; // last path MTU, moves of peers
+	unsigned policy_fails, policy_count, policies_set,
+	    hits_live; // td_dp_policy_set; the last list's length
+	struct td_dp_policy policies[8]; // its beginning
 	struct td_sa_stats in_stats, out_stats; // of every SA
 };
 extern struct fake_dp fake_dp;

@@ -81,6 +81,8 @@ static void start(void)
 	rpc = td_rpc_create(&context, &error);
 	cr_assert_not_null(rpc, "%s", error.reason);
 	context.sad = td_sad_create(context.loop, &config, td_rpc_event, rpc, &error);
+	context.policies = td_policies_create(&config, context.sad, &error);
+	cr_assert_not_null(context.policies, "%s", error.reason);
 	td_loop_tick_set(context.loop, 1000000, tick, NULL);
 	cr_assert_eq(pthread_create(&thread, NULL, run, context.loop), 0);
 }
@@ -89,6 +91,7 @@ static void stop(void)
 {
 	stopping = true;
 	pthread_join(thread, NULL);
+	td_policies_destroy(context.policies);
 	td_sad_destroy(context.sad);
 	td_rpc_destroy(rpc);
 	td_loop_destroy(context.loop);
@@ -97,7 +100,7 @@ static void stop(void)
 	snprintf(made, sizeof(made), "%s/made", directory);
 	rmdir(made);
 	rmdir(directory);
-	cr_expect_eq(fake_dp.in_live + fake_dp.out_live + fake_dp.tunnels, 0);
+	cr_expect_eq(fake_dp.in_live + fake_dp.out_live + fake_dp.tunnels + fake_dp.hits_live, 0);
 }
 
 static int dial(void)
@@ -272,6 +275,137 @@ Test(rpc, lists, .init = start, .fini = stop)
 	    fd, CALL("sa.delete", "{\"spi\":4096,\"direction\":\"out\",\"tunnel\":\"t0\",\"force\":true}"));
 	cr_expect_eq(error_code(answer), 0);
 	json_decref(answer);
+	close(fd);
+}
+
+#define POLICY(more) "{\"action\":\"bypass\"" more "}"
+
+Test(rpc, policies_are_refused_by_field, .init = start, .fini = stop)
+{
+	static const struct {
+		const char *request;
+		int code, index; // index -1: none
+		const char *field, *reason;
+	} rows[] = {
+	    {CALL("policy.add", "{}"), -32602, -1, "action", "is missing"},
+	    {CALL("policy.add", "{\"action\":\"drop\"}"), -32602, -1, "action", "is \"drop\"; allowed is"},
+	    {CALL("policy.add", "{\"action\":true}"), -32602, -1, "action", "is a boolean, must be"},
+	    {CALL("policy.add", POLICY(",\"colour\":1")), -32602, -1, "colour", "is not known here"},
+	    {CALL("policy.add", POLICY(",\"local\":\"" KEY "\"")), -32602, -1, "local", "is nothing that"},
+	    {CALL("policy.add", POLICY(",\"" KEY "\":1")), -32602, -1, "", "has a member that is no name"},
+	    {CALL("policy.add", POLICY(",\"local\":\"10.0.0.1/8\"")), -32602, -1, "local", "host bits"},
+	    {CALL("policy.add", POLICY(",\"local\":\"10.0.0.0/8\",\"remote\":\"2001:db8::/32\"")), -32602, -1,
+	        "", "mixes IPv4 and IPv6"},
+	    {CALL("policy.add", POLICY(",\"local_port\":5")), -32602, -1, "local_port",
+	        "allowed is a port with"},
+	    {CALL("policy.add", POLICY(",\"protocol\":256")), -32602, -1, "protocol", "is 256"},
+	    {CALL("policy.add", POLICY(",\"tunnel\":\"t0\"")), -32602, -1, "tunnel", "is given with action"},
+	    {CALL("policy.add", "{\"action\":\"protect\"}"), -32602, -1, "", "protect has no tunnel"},
+	    {CALL("policy.add", "{\"action\":\"protect\",\"tunnel\":\"t9\"}"), -32602, -1, "tunnel",
+	        "is \"t9\", which is no tunnel's name"},
+	    {CALL("policy.add", POLICY(",\"before\":77")), 1, -1, "before", "77 is no policy's"},
+	    {CALL("policy.add", POLICY(",\"before\":0")), -32602, -1, "before", "must be 1 to"},
+	    {CALL("policy.remove", "{\"id\":77}"), 1, -1, "id", "77 is no policy's"},
+	    {CALL("policy.remove", "{}"), -32602, -1, "id", "is missing"},
+	    {CALL("policy.set", "{}"), -32602, -1, "policies", "is missing"},
+	    {CALL("policy.set", "{\"policies\":[7]}"), -32602, 0, "", "must be an object"},
+	    {CALL("policy.set", "{\"policies\":[" POLICY("") "," POLICY(",\"local\":\"x\"") "]}"), -32602, 1,
+	        "local", "is \"x\"; allowed is"},
+	    {CALL("policy.set", "{\"policies\":[" POLICY("") "," POLICY("") "," POLICY(",\"id\":1") "]}"),
+	        -32602, 2, "id", "is not known here"},
+	};
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *answer = ask(fd, rows[i].request);
+		json_t *data = json_object_get(json_object_get(answer, "error"), "data");
+		const json_t *index = json_object_get(data, "index");
+		char *text = json_dumps(answer, 0);
+
+		cr_expect_eq(error_code(answer), rows[i].code, "%s -> %s", rows[i].request, text);
+		cr_expect_str_eq(
+		    error_text(answer, "field"), rows[i].field, "%s -> %s", rows[i].request, text);
+		cr_expect_not_null(
+		    strstr(error_text(answer, "reason"), rows[i].reason), "%s -> %s", rows[i].request, text);
+		cr_expect_eq(
+		    index ? json_integer_value(index) : -1, rows[i].index, "%s -> %s", rows[i].request, text);
+		cr_expect_null(strstr(text, "0001020304"), "the key is not repeated: %s", text);
+		free(text);
+		json_decref(answer);
+	}
+	cr_expect_eq(fake_dp.policies_set, 1, "nothing was published but the first list");
+	cr_expect_eq(fake_dp.hits_live, 3);
+	close(fd);
+}
+
+// The first so many ids of policy.list, as text.
+static const char *policy_ids(int fd)
+{
+	static char text[128];
+	json_t *answer = ask(fd, CALL("policy.list", "{}")), *row;
+	size_t index, used = 0;
+
+	text[0] = '\0';
+	json_array_foreach (json_object_get(json_object_get(answer, "result"), "policies"), index, row)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%d:%d ",
+		    (int)json_integer_value(json_object_get(row, "id")),
+		    (int)json_integer_value(json_object_get(row, "packets")));
+	json_decref(answer);
+	return text;
+}
+
+static json_int_t result_of(int fd, const char *request, const char *member)
+{
+	json_t *answer = ask(fd, request);
+	json_int_t value = json_integer_value(json_object_get(json_object_get(answer, "result"), member));
+
+	cr_expect_eq(error_code(answer), 0, "%s: %s", request, error_text(answer, "reason"));
+	json_decref(answer);
+	return value;
+}
+
+// Counters of the fake begin at 100 and so on, plus the worker's number; the default row's is 5 for each
+// worker.
+Test(rpc, policies_change_in_their_order, .init = start, .fini = stop)
+{
+	int fd = dial();
+
+	cr_expect_str_eq(policy_ids(fd), "1:205 0:201 0:203 0:10 ");
+	cr_expect_eq(
+	    result_of(fd, CALL("policy.add", POLICY(",\"protocol\":\"tcp\",\"local_port\":22")), "id"), 2);
+	cr_expect_eq(fake_dp.policies[1].protocol, 6);
+	cr_expect_eq(fake_dp.policies[1].local_port_high, 22);
+	cr_expect_eq(fake_dp.policies[1].remote_port_high, 65535);
+	cr_expect_eq(
+	    result_of(fd, CALL("policy.add", POLICY(",\"before\":1,\"remote\":\"10.9.0.0/16\"")), "id"), 3);
+	cr_expect_str_eq(
+	    policy_ids(fd), "3:209 1:205 2:207 0:201 0:203 0:10 ", "counters stay with policies");
+	cr_expect_eq(fake_dp.policy_count, 5);
+	cr_expect_eq(result_of(fd, CALL("policy.remove", "{\"id\":1}"), "removed"), 1);
+	cr_expect_str_eq(policy_ids(fd), "3:209 2:207 0:201 0:203 0:10 ");
+	fake_dp.policy_fails = 1;
+	const char *const refused[] = {CALL("policy.add", POLICY("")), CALL("policy.remove", "{\"id\":2}"),
+	    CALL("policy.set", "{\"policies\":[" POLICY("") "]}")};
+	for (size_t i = 0; i < 3; i++) {
+		json_t *answer = ask(fd, refused[i]);
+
+		cr_expect_eq(error_code(answer), 4, "%s", refused[i]);
+		json_decref(answer);
+	}
+	fake_dp.policy_fails = 0;
+	cr_expect_str_eq(policy_ids(fd), "3:209 2:207 0:201 0:203 0:10 ", "nothing half done");
+	cr_expect_eq(result_of(fd,
+	                 CALL("policy.set", "{\"policies\":[{\"action\":\"protect\",\"tunnel\":\"t1\","
+	                                    "\"direction\":\"out\"}," POLICY(",\"protocol\":17") "]}"),
+	                 "policies"),
+	    2);
+	cr_expect_eq(fake_dp.policies[0].action, TD_POLICY_PROTECT);
+	cr_expect_eq(fake_dp.policies[0].directions, TD_POLICY_OUT);
+	cr_expect_not_null(fake_dp.policies[0].tunnel);
+	cr_expect_eq(fake_dp.policies[1].protocol, 17);
+	cr_expect_eq(result_of(fd, CALL("policy.set", "{\"policies\":[]}"), "policies"), 0);
+	cr_expect_eq(fake_dp.policy_count, 2, "the tunnels' rules stay");
+	cr_expect_eq(fake_dp.hits_live, 2);
 	close(fd);
 }
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The policies as they are now: those of the configuration file to begin with, changed on request, and behind
+// them those that the tunnels' prefixes make. A change is all or nothing, stops no worker, and keeps the
+// counters of what stays. Control thread.
+
+#include "control/config/config.h"
+#include "control/sad/sad.h"
+
+struct td_policy {
+	uint32_t id; // never used twice
+	struct td_policy_config config;
+	struct td_dp_hits *hits;
+};
+
+struct td_policies;
+
+// Publishes the configured policies in their order, then for each tunnel a protect rule in both directions
+// for every pair of a local and a remote prefix of one family; behind them the tunnels' routes. Returns NULL
+// and fills *error; nothing is published then. The configuration and the tunnels must outlive it.
+struct td_policies *td_policies_create(
+    const struct td_config *config, const struct td_sad *sad, struct td_error *error);
+// Takes back policies and routes: none may outlive the tunnels. NULL is nothing.
+void td_policies_destroy(struct td_policies *policies);
+
+// Replaces all that are not the tunnels'. The configurations must have been checked
+// (td_config_policies_read). Returns 0 or -errno and fills *error.
+int td_policies_replace(struct td_policies *policies, const struct td_policy_config *configs, unsigned count,
+    struct td_error *error);
+// Puts a policy before another one, with before 0 behind all of them but the tunnels'. Returns 0, or -errno
+// (-ENOENT: there is no such policy) and fills *error.
+int td_policies_add(struct td_policies *policies, const struct td_policy_config *config, uint32_t before,
+    uint32_t *id, struct td_error *error);
+int td_policies_remove(struct td_policies *policies, uint32_t id, struct td_error *error);
+
+// The policies that are not the tunnels', in order; NULL behind the last.
+const struct td_policy *td_policies_at(const struct td_policies *policies, unsigned index);
+// The counter of a tunnel's rule for local prefix i and remote prefix j, of one family.
+const struct td_dp_hits *td_policies_tunnel_hits(
+    const struct td_policies *policies, unsigned tunnel, unsigned i, unsigned j);
