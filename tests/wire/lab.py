@@ -78,12 +78,18 @@ class Gateway:
     def _bypass(local, remote):
         return f'{{ action = "bypass"; direction = "both"; local = "{local}/32"; remote = "{remote}"; }}'
 
-    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=()):
+    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0):
         # The ring of the default 512 frames overflows when a loaded machine leaves the worker alone for a while.
         device = f"framecnt=4096,qpairs={queue_pairs}"
         # The gateway talks to its own links in plaintext.
         own = (self._bypass(self.outside_address, "192.0.2.0/24"), self._bypass(self.inside_address, self.local))
         drain = f"drain_ms = {drain_ms}; " if drain_ms is not None else ""
+        # Without prefixes: they are there to have SAs.
+        more = "".join(
+            f',\n  {{ name = "m{number}"; local_address = "{self.outside_address}"; '
+            f'remote_address = "198.18.{number >> 8}.{number & 255}"; }}'
+            for number in range(more_tunnels)
+        )
         return f"""worker: {{ count = {workers}; idle = "adaptive"; }};
 memory: {{ hugepages = false; size_mb = 768; file_prefix = "@PREFIX@"; }};
 control: {{ socket = "@SOCKET@"; }};
@@ -95,7 +101,7 @@ ports = (
 );
 tunnels = (
   {{ name = "{self.tunnel}"; local_address = "{self.outside_address}"; remote_address = "{self.peer_address}";
-    {drain}local = [ "{self.local}" ]; remote = [ "{self.remote}" ]; }}
+    {drain}local = [ "{self.local}" ]; remote = [ "{self.remote}" ]; }}{more}
 );
 policies = ( {", ".join((*own, *policies))} );
 """

@@ -44,8 +44,10 @@ class Rpc:
 
     def _read_message(self, deadline):
         """The next message, or None when the deadline passes. ConnectionError at end of file."""
+        searched = 0
         while True:
-            end = self._buffer.find(b"\n")
+            end = self._buffer.find(b"\n", searched)
+            searched = len(self._buffer)
             if end >= 0:
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 1]
@@ -55,7 +57,7 @@ class Rpc:
                 return None
             self._socket.settimeout(left)
             try:
-                chunk = self._socket.recv(1 << 16)
+                chunk = self._socket.recv(1 << 20)
             except socket.timeout:
                 return None
             if not chunk:
