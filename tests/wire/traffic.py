@@ -212,13 +212,17 @@ class UdpReceive(Job):
         return gaps
 
 
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class TcpSend(Job):
     def __init__(self, options):
         super().__init__()
         self.rate = options.rate
         self.digest = hashlib.sha256()
         self.bytes = 0
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket = socket.socket(family_of(options.address), socket.SOCK_STREAM)
         # A transfer at full speed would fill the small rings of the test devices; that loss is TCP's business
         # but would take UDP packets along. Hence the rate, and buffers that keep a window small.
         self.socket.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, self.rate * 2)
@@ -240,11 +244,12 @@ class TcpSend(Job):
             raise RuntimeError("the receiver sent data")
 
     def status(self):
-        # struct tcp_info: tcpi_total_retrans is the 32-bit word at offset 100, tcpi_dsack_dups the one at 216: how many
-        # of them the receiver had already (tail-loss probes sent before a late acknowledgement came).
+        # struct tcp_info: tcpi_snd_mss is the 32-bit word at offset 16, tcpi_pmtu that at 60, tcpi_total_retrans at 100,
+        # tcpi_dsack_dups at 216: how many of them the receiver had already (tail-loss probes sent before a late acknowledgement came).
         info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 220)
-        retransmitted, needless = (struct.unpack_from("I", info, offset)[0] for offset in (100, 216))
-        return {"bytes": self.bytes, "sha256": self.digest.hexdigest(), "retransmitted": retransmitted, "needless": needless}
+        words = {"mss": 16, "pmtu": 60, "retransmitted": 100, "needless": 216}
+        counted = {name: struct.unpack_from("I", info, offset)[0] for name, offset in words.items()}
+        return {"bytes": self.bytes, "sha256": self.digest.hexdigest(), **counted}
 
 
 class TcpReceive(Job):
@@ -253,7 +258,7 @@ class TcpReceive(Job):
         self.digest = hashlib.sha256()
         self.bytes = 0
         self.end = False
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket = socket.socket(family_of(options.address), socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TCP_BUFFER)
         self.socket.bind((options.address, options.port))
