@@ -311,6 +311,16 @@ class HeaderTest(Ipv6TestCase):
                 self.assertEqual(self.pass_in(sa), [])
                 self.assert_drops(before, {"esp_inner": 1})
 
+    def test_link_scope_packets_out_of_a_tunnel(self):
+        # They belong to the link they were sent on (RFC 4291 2.5.6), and the kernel would take them for a neighbour's.
+        sa = self.gateway.add_in()
+        for src, dst in (("fe80::5", HOST6), (REMOTE_HOST6, "fe80::5"), (REMOTE_HOST6, "ff02::1"), ("::", HOST6)):
+            with self.subTest(src=src, dst=dst):
+                before = self.gateway.drops()
+                self.outside.send(sa.seal(self.inner_in(src=src, dst=dst)))
+                self.assertEqual(self.pass_in(sa), [])
+                self.assert_drops(before, {"esp_inner": 1})
+
     def test_outer_header_of_sealed_packets(self):
         sa = self.gateway.add_out()
         inner = self.inner_out(tos=0xB9, flow=0x12345)

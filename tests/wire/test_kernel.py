@@ -226,6 +226,17 @@ class OwnTrafficTest(GatewayTestCase):
             self.outside.send(inbound.seal(udp(REMOTE_HOST, GATEWAY_INSIDE, 7000, 6000, b"to the gateway")))
             self.assertEqual(own.recvfrom(100), (b"to the gateway", (REMOTE_HOST, 7000)))
 
+    def test_bytes_behind_a_packet_of_the_kernel_are_not_sealed(self):
+        sa = self.gateway.add_out()
+        header = mac_bytes(PEER_MAC) + self.outside.gateway_mac + struct.pack("!H", ETH_IP)
+        with self.gateway.namespace.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as kernel:
+            kernel.bind(("outside", ETH_IP))
+            for length, padding in ((40, 6), (29, 17), (100, 1)):
+                packet = udp(GATEWAY_INSIDE, REMOTE_HOST, 6000, 7000, bytes(range(length - 28)))
+                kernel.send(header + packet + b"\xee" * padding)
+                payload, _ = sa.open_esp(self.outside.expect_esp(sa.spi)[20:])
+                self.assertEqual(payload, packet)
+
     def test_ping_of_the_gateway_through_the_tunnel(self):
         inbound, outbound = self.gateway.add_in(), self.gateway.add_out()
         self.outside.send(inbound.seal(icmp_echo(REMOTE_HOST, GATEWAY_INSIDE, 11)))

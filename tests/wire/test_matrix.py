@@ -16,10 +16,11 @@ import unittest
 
 from esp import PROTO_DSTOPTS, PROTO_HOPOPTS, esp_header, extension, forwarded, suite_named, udp, upper_of
 from gateway import (
-    BURST, GATEWAY_OUTSIDE, GATEWAY_OUTSIDE6, HOST, HOST6, OWN_LINK6, PEER6, PEER_MAC, REMOTE_HOST, REMOTE_HOST6,
-    GatewayTestCase, Tunnel, gateway_config, is_esp,
+    BURST, ETH_IP, GATEWAY_OUTSIDE, GATEWAY_OUTSIDE6, HOST, HOST6, OWN_LINK6, PEER6, PEER_MAC, REMOTE_HOST, REMOTE_HOST6,
+    GatewayTestCase, Tunnel, ethertype_of, gateway_config, ip_bytes, is_esp,
 )
 from scapy.utils import wrpcap
+from test_mtu import joined
 
 # Transport mode is between the gateway itself and a peer of its own.
 TRANSPORT_PEER, TRANSPORT_PEER6 = "192.0.2.3", "2001:db8::3"
@@ -42,6 +43,7 @@ CLASSES = ("aes256-sha512", "chacha20poly1305", "aes128gcm16", "aes128ctr-sha256
 SAMPLE = (48, 49, 50, 51, 63, 64, 65, 100, 1023, 1360)
 LENGTHS = range(28, 1401)  # and for IPv6 from 48; of AES-CBC with SHA-512 1400 bytes fit behind an IPv4 header only
 PORT = 5000
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
 
 
 def chunks(items):
@@ -244,6 +246,23 @@ class TransportTest(MatrixTestCase):
                 with self.subTest(suite=suite, tunnel=tunnel):
                     self.check_seal(own, peer, tunnel, suite, esn=True)
                     self.check_open(own, peer, tunnel, suite, esn=True)
+
+    def test_packet_without_df_is_sealed_whole_and_cut_behind(self):
+        # RFC 4303 3.3.4: transport mode seals no fragments.
+        sa, own = self.gateway.add_out(tunnel="transport4"), self.socket4()
+        own.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        for length in (1472, 1450):
+            data = os.urandom(length)
+            own.sendto(data, (TRANSPORT_PEER, PORT))
+            pieces = [self.outside.expect(self.is_to_transport_peer)[14:] for _ in range(2)]
+            for packet in pieces:
+                self.assertLessEqual(len(packet), 1500)
+            inner = sa.open(joined(pieces))
+            self.assertEqual((inner[9], inner[28:]), (17, data))
+
+    @staticmethod
+    def is_to_transport_peer(frame):
+        return ethertype_of(frame) == ETH_IP and frame[30:34] == ip_bytes(TRANSPORT_PEER)
 
     def test_plaintext_is_refused(self):
         own = self.socket4()

@@ -170,6 +170,33 @@ class TooBigTest(ErrorTestCase):
         self.check_error(error, GATEWAY_INSIDE, 11, 0, 0, offending)
 
 
+class GuardedErrorTest(ErrorTestCase):
+    """Policy lets the gateway's ICMP leave in the clear, but no policy was asked about what an error quotes."""
+
+    config_text = gateway_config(
+        policies=(
+            '{ action = "bypass"; direction = "out"; local = "10.1.0.1/32"; protocol = "icmp"; }',
+            '{ action = "bypass"; direction = "in"; local = "10.1.0.0/24"; remote = "198.51.100.0/24"; }',
+            OWN_LINK,
+        )
+    )
+
+    def test_error_about_a_decrypted_packet_never_leaves_by_a_bypass(self):
+        # A way out there is.
+        self.gateway.namespace.ip("route", "replace", "10.2.0.0/24", "via", PEER, "dev", "outside")
+        sa = self.gateway.add_in()
+        before = self.gateway.drops()
+        for _ in range(3):
+            self.outside.send(sa.seal(self.inner_in(ttl=1)))
+        self.assert_drops(before, {"ip_ttl": 3, "policy_none": 3})
+        # The error about a packet that came in the clear takes this way: it is the next ICMP packet out there.
+        plain = self.inner_in(src="198.51.100.7", ttl=1)
+        self.outside.send(plain)
+        others, frame = self.outside.until(is_icmp_error)
+        self.assertEqual([f.hex() for f in others if is_ip(f)], [])
+        self.check_error(frame[14:], GATEWAY_INSIDE, 11, 0, 0, plain)
+
+
 class InnerFragmentTest(ErrorTestCase):
     """Fragments from the inside that do not fit, on a driver that shows them one by one."""
 

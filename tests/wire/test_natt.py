@@ -7,10 +7,10 @@ import socket
 import struct
 import unittest
 
-from esp import NATT_PORT, PROTO_UDP, checksum, forwarded, ipv4, udp
+from esp import NATT_PORT, PROTO_UDP, checksum, forwarded, ipv4, udp, upper_checksum
 from gateway import (
-    GATEWAY_OUTSIDE, HOST6, OWN_LINK, OWN_LINK6, PEER, PEER_MAC, REMOTE_HOST6, GatewayTestCase, Tunnel,
-    gateway_config, ip_bytes, is_esp, is_ip,
+    GATEWAY_OUTSIDE, GATEWAY_OUTSIDE6, HOST6, OWN_LINK, OWN_LINK6, PEER, PEER6, PEER_MAC, REMOTE_HOST6, GatewayTestCase,
+    Tunnel, ethertype_of, gateway_config, ip_bytes, is_esp, is_ip,
 )
 from rpc import Rpc
 
@@ -22,6 +22,7 @@ TUNNELS = (
     Tunnel("b", ["10.1.0.0/24"], ["10.2.0.0/24"], ports=PORTS),
     Tunnel("plain", ["10.1.0.0/24"], ["10.3.0.0/24"]),
     Tunnel("six", ["fd00:1::/64"], ["fd00:2::/64"], ports=PORTS),
+    Tunnel("outer6", ["10.1.0.0/24"], ["10.6.0.0/24"], (GATEWAY_OUTSIDE6, PEER6), ports=PORTS),
     Tunnel("transport", ["192.0.2.1/32"], ["192.0.2.3/32"], (GATEWAY_OUTSIDE, TRANSPORT_PEER), transport=True, ports=PORTS),
 )
 
@@ -77,6 +78,18 @@ class EncapsulationTest(EncapsulationTestCase):
         inner = self.inner_in(100, REMOTE_HOST6, HOST6)
         self.outside.send(inbound.scapy_seal(inner))
         self.assertEqual(self.inside.expect_packet(forwarded(inner)), [])
+
+    def test_ipv6_outside_has_a_checksum(self):
+        # RFC 8200 8.1: receivers drop UDP over IPv6 without one.
+        sa = self.gateway.add_out(tunnel="outer6")
+        for length in (28, 29, 30, 31, 100, 1361, 1400):
+            inner = self.inner_out(length, dst="10.6.0.5")
+            self.inside.send(inner)
+            outer = self.outside.expect_esp(sa.spi)
+            self.assertEqual((outer[6], len(outer)), (PROTO_UDP, 40 + struct.unpack("!H", outer[44:46])[0]))
+            self.assertNotEqual(outer[46:48], b"\0\0")
+            self.assertEqual(upper_checksum(GATEWAY_OUTSIDE6, PEER6, PROTO_UDP, outer[40:]), 0)
+            self.assertEqual(sa.open(outer), forwarded(inner))
 
     def test_suites_of_other_classes(self):
         for suite in ("aes256-sha512", "aes128ctr-sha256", "chacha20poly1305", "aes256gmac", "null-sha256"):
@@ -167,6 +180,21 @@ class PortTest(EncapsulationTestCase):
         self.outside.send(stranger.seal(self.inner_in()))
         self.assertEqual(self.pass_in(sa), [])
         self.assert_drops(before, {"esp_spi_unknown": 1})
+
+
+class KeepaliveTest(EncapsulationTestCase):
+    def is_keepalive(self, frame):
+        packet = frame[14:]
+        return ethertype_of(frame) == 0x0800 and packet[9] == PROTO_UDP and packet[28:] == b"\xff"
+
+    def test_idle_tunnel_sends_keepalives_to_its_peer(self):
+        # When and when not is tested with a clock of its own (test_path.c); here, what a NAT gets to see.
+        self.gateway.add_out()
+        packet = self.outside.expect(self.is_keepalive, timeout=60)[14:]
+        self.assertEqual(packet[12:20], ip_bytes(GATEWAY_OUTSIDE) + ip_bytes(PEER))
+        self.assertEqual((checksum(packet[:20]), ports_of(packet)), (0, (NATT_PORT, NATT_PORT)))
+        self.assertEqual(struct.unpack("!HH", packet[24:28]), (9, 0))
+        self.assertEqual(len(packet), 29)
 
 
 class MovingPeerTest(EncapsulationTestCase):
@@ -274,6 +302,10 @@ class MovingPeerTest(EncapsulationTestCase):
         self.inside.expect_packets([forwarded(inner) for inner in inners])
         self.assert_target(PEER, 2222)
         self.assert_target_stays(PEER, 2222)
+
+    def test_source_port_zero_is_no_port_to_answer_to(self):
+        self.arrive(PEER, 0)
+        self.assert_target_stays(PEER, NATT_PORT)
 
     def test_peer_of_a_plain_sa_does_not_move(self):
         inbound, outbound = self.gateway.add_in(tunnel="plain"), self.gateway.add_out(tunnel="plain")
