@@ -2,8 +2,10 @@
 #include "control/cli/command.h"
 #include "control/cli/table.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -53,12 +55,32 @@ void td_print_sas(const json_t *result)
 	td_table_print(json_object_get(result, "sas"), columns, COUNT(columns));
 }
 
+// Where the peer is now, with its UDP port if it has one.
+static void peer_merge(json_t *tunnel)
+{
+	const char *address = json_string_value(json_object_get(tunnel, "peer_address"));
+	json_int_t port = json_integer_value(json_object_get(tunnel, "peer_port"));
+	bool ipv6 = address != NULL && strchr(address, ':') != NULL;
+	char text[64];
+
+	if (address == NULL)
+		return;
+	if (port != 0)
+		snprintf(text, sizeof(text), ipv6 ? "[%s]:%" JSON_INTEGER_FORMAT : "%s:%" JSON_INTEGER_FORMAT,
+		    address, port);
+	else
+		snprintf(text, sizeof(text), "%s", address);
+	json_object_set_new(tunnel, "peer", json_string(text));
+}
+
 void td_print_tunnels(const json_t *result)
 {
 	static const struct td_column columns[] = {
 	    {"NAME", "name", TD_CELL_TEXT},
+	    {"MODE", "mode", TD_CELL_TEXT},
 	    {"LOCAL", "local_address", TD_CELL_TEXT},
-	    {"REMOTE", "remote_address", TD_CELL_TEXT},
+	    {"PEER", "peer", TD_CELL_TEXT},
+	    {"PMTU", "pmtu", TD_CELL_TEXT},
 	    {"LOCAL-NETS", "local", TD_CELL_TEXT},
 	    {"REMOTE-NETS", "remote", TD_CELL_TEXT},
 	    {"ESTABLISHED", "established", TD_CELL_TEXT},
@@ -70,7 +92,16 @@ void td_print_tunnels(const json_t *result)
 	    {"BYTES-OUT", "bytes_out", TD_CELL_NUMBER},
 	};
 
-	td_table_print(json_object_get(result, "tunnels"), columns, COUNT(columns));
+	json_t *tunnels = json_object_get(result, "tunnels"), *tunnel;
+	size_t index;
+
+	json_array_foreach (tunnels, index, tunnel) {
+		peer_merge(tunnel);
+		// 0: none was learned.
+		if (json_integer_value(json_object_get(tunnel, "pmtu")) == 0)
+			json_object_set_new(tunnel, "pmtu", json_string("-"));
+	}
+	td_table_print(tunnels, columns, COUNT(columns));
 }
 
 // "any" or "500" or "500-510", under a new key.
@@ -184,6 +215,7 @@ void td_print_suites(const json_t *result)
 	    {"KEY-BYTES", "key_bytes", TD_CELL_NUMBER},
 	    {"IV-BYTES", "iv_bytes", TD_CELL_NUMBER},
 	    {"ICV-BYTES", "icv_bytes", TD_CELL_NUMBER},
+	    {"AVAILABLE", "available", TD_CELL_TEXT},
 	    {"REFERENCE", "reference", TD_CELL_TEXT},
 	};
 

@@ -58,6 +58,24 @@ struct td_netlink {
 	char buffer[RECEIVE_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
+// Gives messages to take until the socket is empty or others should have their turn. fault says whether there
+// is more to read behind an error.
+static void socket_read(struct td_netlink *netlink, struct mnl_socket *socket,
+    void (*take)(struct td_netlink *netlink, const struct nlmsghdr *message),
+    bool (*fault)(struct td_netlink *netlink, int error))
+{
+	for (unsigned i = 0; i < RECEIVE_BURST; i++) {
+		ssize_t length = mnl_socket_recvfrom(socket, netlink->buffer, sizeof(netlink->buffer));
+		const struct nlmsghdr *message = (const struct nlmsghdr *)netlink->buffer;
+		int left = (int)length;
+
+		if (length < 0 && !fault(netlink, errno))
+			return;
+		for (; length >= 0 && mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+			take(netlink, message);
+	}
+}
+
 // ---- asking about neighbours ------------------------------------------------------------------
 
 static void neighbour_use(struct td_netlink *netlink, unsigned port, const struct td_ip *ip)
@@ -207,27 +225,19 @@ static void dump_message(struct td_netlink *netlink, const struct nlmsghdr *mess
 	}
 }
 
+static bool dump_fault(struct td_netlink *netlink, int error)
+{
+	if (error != EAGAIN && error != EINTR && netlink->step != DUMP_IDLE)
+		dump_fail(netlink, error);
+	return false;
+}
+
 static void dump_readable(void *context, uint32_t events)
 {
 	struct td_netlink *netlink = context;
-	const struct nlmsghdr *message;
-	ssize_t length;
-	unsigned i;
-	int left;
 
 	(void)events;
-	for (i = 0; i < RECEIVE_BURST; i++) {
-		length = mnl_socket_recvfrom(netlink->dump, netlink->buffer, sizeof(netlink->buffer));
-		if (length < 0) {
-			if (errno != EAGAIN && errno != EINTR && netlink->step != DUMP_IDLE)
-				dump_fail(netlink, errno);
-			return;
-		}
-		left = (int)length;
-		for (message = (const struct nlmsghdr *)netlink->buffer; mnl_nlmsg_ok(message, left);
-		     message = mnl_nlmsg_next(message, &left))
-			dump_message(netlink, message);
-	}
+	socket_read(netlink, netlink->dump, dump_message, dump_fault);
 }
 
 static void resync_run(void *context)
@@ -341,31 +351,21 @@ static void overrun_mend(struct td_netlink *netlink)
 	resync_soon(netlink, RESYNC_NS);
 }
 
+static bool events_fault(struct td_netlink *netlink, int error)
+{
+	if (error == ENOBUFS)
+		netlink->overrun = true;
+	else if (error == EAGAIN)
+		overrun_mend(netlink);
+	return error == ENOBUFS;
+}
+
 static void events_readable(void *context, uint32_t events)
 {
 	struct td_netlink *netlink = context;
-	const struct nlmsghdr *message;
-	ssize_t length;
-	unsigned i;
-	int left;
 
 	(void)events;
-	for (i = 0; i < RECEIVE_BURST; i++) {
-		length = mnl_socket_recvfrom(netlink->events, netlink->buffer, sizeof(netlink->buffer));
-		if (length < 0) {
-			if (errno == ENOBUFS) {
-				netlink->overrun = true;
-				continue;
-			}
-			if (errno == EAGAIN)
-				overrun_mend(netlink);
-			return;
-		}
-		left = (int)length;
-		for (message = (const struct nlmsghdr *)netlink->buffer; mnl_nlmsg_ok(message, left);
-		     message = mnl_nlmsg_next(message, &left))
-			event_message(netlink, message);
-	}
+	socket_read(netlink, netlink->events, event_message, events_fault);
 }
 
 // ---- start and stop ---------------------------------------------------------------------------

@@ -96,6 +96,11 @@ int td_dp_suite_find(const char *name)
 	return -ENOENT;
 }
 
+bool td_dp_suite_available(unsigned suite)
+{
+	return suite == 0;
+}
+
 struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id)
 {
 	struct td_dp_tunnel *tunnel = calloc(1, sizeof(*tunnel));

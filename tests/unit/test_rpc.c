@@ -366,6 +366,18 @@ static json_int_t result_of(int fd, const char *request, const char *member)
 
 // Counters of the fake begin at 100 and so on, plus the worker's number; the default row's is 5 for each
 // worker.
+Test(rpc, suites_say_whether_this_cpu_runs_them, .init = start, .fini = stop)
+{
+	int fd = dial();
+	json_t *answer = ask(fd, CALL("suite.list", "{}"));
+	json_t *suites = json_object_get(json_object_get(answer, "result"), "suites");
+
+	cr_expect(json_is_true(json_object_get(json_array_get(suites, 0), "available")));
+	cr_expect(json_is_false(json_object_get(json_array_get(suites, 1), "available")));
+	json_decref(answer);
+	close(fd);
+}
+
 Test(rpc, policies_change_in_their_order, .init = start, .fini = stop)
 {
 	int fd = dial();

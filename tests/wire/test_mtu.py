@@ -256,6 +256,8 @@ class OuterHeaderTest(GatewayTestCase):
                 with self.subTest(tunnel=tunnel, flags=flags):
                     outer = self.sealed(sa, HOST, dst, flags=flags)
                     self.assertEqual(outer[6] >> 5, outer_flags)
+                    if outer_flags:
+                        self.assertEqual(outer[4:6], b"\0\0", "no identification (RFC 6864 4.1)")
 
     def test_ipv6_inside_sets_df_where_a_shorter_packet_may_be_asked_for(self):
         # RFC 8200 5: below 1280 bytes no host can be told to send less, so routers have to fragment.
