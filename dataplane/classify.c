@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Frames from a port: what they are and where they go on.
 
+#include "dataplane/ah.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_ext.h"
 #include "dataplane/policy_hits.h"
@@ -72,6 +73,13 @@ static void esp_enter(struct rte_mbuf *mbuf, const struct headers *headers, bool
 	out->esp[out->esp_count++] = mbuf;
 }
 
+static void ah_enter(struct rte_mbuf *mbuf, const struct headers *headers, struct classified *out)
+{
+	esp_enter(mbuf, headers, false, out);
+	td_packet(mbuf)->esp_offset += (uint16_t)offsetof(struct td_ah, spi);
+	td_packet(mbuf)->protocol = TD_SA_AH;
+}
+
 // UDP to port 4500 (RFC 3948 2): ESP, a keepalive, or IKE behind the non-ESP marker. False: none of them.
 static bool udp_enter(
     struct td_worker *worker, struct rte_mbuf *mbuf, const struct headers *headers, struct classified *out)
@@ -99,12 +107,16 @@ static bool udp_enter(
 	return true;
 }
 
-// A whole packet for the gateway: ESP and IKE are taken out. False: it was taken.
+// A whole packet for the gateway: ESP, AH and IKE are taken out. False: it was taken.
 static bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
     const struct headers *headers, struct classified *out)
 {
 	if (headers->protocol == IPPROTO_ESP) {
 		esp_enter(mbuf, headers, false, out);
+		return false;
+	}
+	if (headers->protocol == IPPROTO_AH) {
+		ah_enter(mbuf, headers, out);
 		return false;
 	}
 	if (udp_enter(worker, mbuf, headers, out))
@@ -125,8 +137,9 @@ static void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf
 	if (is_local(mbuf)) {
 		// Reassembly comes before decryption (RFC 4303 3.4.1), and before policy, which wants ports.
 		if (headers->fragment) {
-			mbuf = td_reassembly_take(
-			    worker->reassembly[headers->protocol == IPPROTO_ESP], mbuf, worker->now_tsc);
+			bool protected = headers->protocol == IPPROTO_ESP || headers->protocol == IPPROTO_AH;
+
+			mbuf = td_reassembly_take(worker->reassembly[protected], mbuf, worker->now_tsc);
 			if (!mbuf)
 				return;
 			if (!headers_read(mbuf, headers)) {

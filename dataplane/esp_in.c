@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ESP inbound (RFC 4303 3.4): a burst of ESP packets that start at their outer IP header becomes a burst of
-// inner packets that go to inward. The order is that of the RFC: look up, check the replay window,
-// authenticate, and only then check again and change anything of the SA.
+// ESP and AH inbound (RFC 4303 3.4, RFC 4302 3.4): a burst of packets that start at their outer IP header
+// becomes a burst of inner packets that go to inward. The order is that of the RFC: look up, check the replay
+// window, authenticate, and only then check again and change anything of the SA.
 
+#include "dataplane/ah.h"
 #include "dataplane/esp.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/policy_hits.h"
@@ -112,26 +113,72 @@ static bool outer_matches(const struct td_sa_in *sa, struct rte_mbuf *mbuf)
 	       (sa->udp || memcmp(td_ipv6(mbuf)->src_addr, sa->remote, 16) == 0);
 }
 
+// The header and what is in front of it. A longer header than this gateway sends is fine where its padding is
+// that of the other IP version: Linux pads so, and the ICV covers the padding.
+static enum td_drop ah_check(const struct td_suite *suite, struct rte_mbuf *mbuf)
+{
+	uint32_t offset = td_packet(mbuf)->esp_offset - (uint32_t)offsetof(struct td_ah, spi);
+	uint32_t bytes = td_ah_received_bytes(rte_pktmbuf_mtod_offset(mbuf, const struct td_ah *, offset));
+
+	if (bytes < td_ah_least_bytes(suite) || bytes > td_ah_bytes(suite, 6) ||
+	    offset + bytes > mbuf->data_len)
+		return TD_DROP_ESP_SHORT;
+	if (!td_ah_headers_valid(rte_pktmbuf_mtod(mbuf, uint8_t *), offset))
+		return TD_DROP_AH_HEADERS;
+	return rte_pktmbuf_tailroom(mbuf) < sizeof(rte_be32_t) ? TD_DROP_ESP_NO_ROOM : TD_DROP_COUNT;
+}
+
+// Whether a packet is one of its SA's protocol and long enough.
+static enum td_drop shape_check(const struct td_suite *suite, struct rte_mbuf *mbuf)
+{
+	const struct td_packet *packet = td_packet(mbuf);
+	uint32_t fixed = packet->esp_offset + (uint32_t)sizeof(struct rte_esp_hdr) + suite->info.iv_bytes +
+	                 suite->info.icv_bytes;
+
+	if (unlikely(packet->protocol != suite->info.protocol))
+		return TD_DROP_ESP_PROTOCOL;
+	if (unlikely(packet->protocol == TD_SA_AH))
+		return ah_check(suite, mbuf);
+	if (mbuf->data_len < fixed + sizeof(struct td_esp_trailer) || (mbuf->data_len - fixed) % suite->align)
+		return TD_DROP_ESP_SHORT;
+	return TD_DROP_COUNT;
+}
+
+// Where the cryptography of a packet finds everything; SPI and sequence number are at spi.
+static void op_fill(struct td_crypt_op *op, const struct td_sa_in *sa, struct rte_mbuf *mbuf, uint8_t *spi)
+{
+	const struct td_suite_info *info = &sa->suite->info;
+	uint8_t *end = rte_pktmbuf_mtod(mbuf, uint8_t *) + mbuf->data_len;
+
+	*op = (struct td_crypt_op){.schedule = sa->schedule, .esn = sa->esn};
+	if (unlikely(info->protocol == TD_SA_AH)) {
+		op->esp = rte_pktmbuf_mtod(mbuf, uint8_t *);
+		op->data = spi + sizeof(struct td_ah) - offsetof(struct td_ah, spi);
+		op->length = (uint32_t)(end - op->data);
+	} else {
+		op->esp = spi;
+		op->data = spi + sizeof(struct rte_esp_hdr) + info->iv_bytes;
+		op->length = (uint32_t)(end - op->data) - info->icv_bytes;
+	}
+}
+
 // Checks what can be checked cheaply and fills in *op and *pending. Returns TD_DROP_COUNT when the
 // packet goes on to decryption.
 static enum td_drop prepare(
     struct td_sa_in *sa, struct rte_mbuf *mbuf, struct pending *pending, struct td_crypt_op *op)
 {
-	const struct td_suite *suite = sa->suite;
-	uint32_t offset = td_packet(mbuf)->esp_offset;
-	uint8_t *start = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, offset);
-	const struct rte_esp_hdr *esp = (const struct rte_esp_hdr *)start;
-	uint32_t fixed = offset + (uint32_t)sizeof(*esp) + suite->info.iv_bytes + suite->info.icv_bytes;
+	uint8_t *start = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, td_packet(mbuf)->esp_offset);
+	enum td_drop reason = shape_check(sa->suite, mbuf);
 
-	if (mbuf->data_len < fixed + sizeof(struct td_esp_trailer) || (mbuf->data_len - fixed) % suite->align)
-		return TD_DROP_ESP_SHORT;
+	if (reason != TD_DROP_COUNT)
+		return reason;
 	if (__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return TD_DROP_ESP_IN_EXPIRED;
 	if (td_packet(mbuf)->udp != sa->udp)
 		return TD_DROP_ESP_ENCAPSULATION;
 	if (!outer_matches(sa, mbuf))
 		return TD_DROP_ESP_OUTER;
-	uint32_t low = rte_be_to_cpu_32(esp->seq);
+	uint32_t low = rte_be_to_cpu_32(((const struct rte_esp_hdr *)start)->seq);
 	uint64_t sequence = sa->esn ? td_replay_infer(&sa->replay, low) : low;
 	enum td_replay_verdict verdict = td_replay_check(&sa->replay, sa->bitmap, sequence);
 	if (verdict != TD_REPLAY_OK) {
@@ -150,14 +197,8 @@ static enum td_drop prepare(
 		pending->source_port =
 		    ((const struct rte_udp_hdr *)(start - sizeof(struct rte_udp_hdr)))->src_port;
 	}
-	*op = (struct td_crypt_op){
-	    .schedule = sa->schedule,
-	    .esp = start,
-	    .data = start + sizeof(*esp) + suite->info.iv_bytes,
-	    .length = mbuf->data_len - fixed,
-	    .sequence = sequence,
-	    .esn = sa->esn,
-	};
+	op_fill(op, sa, mbuf, start);
+	op->sequence = sequence;
 	return TD_DROP_COUNT;
 }
 
@@ -279,14 +320,13 @@ static enum td_drop unwrap_tunnel(
 	return TD_DROP_COUNT;
 }
 
-// Transport mode: the IP header moves up to the data.
+// Transport mode: the IP header, with all that is kept in front of UDP, ESP or AH, moves up to the data.
 static enum td_drop unwrap_transport(
-    const struct pending *pending, uint8_t *data, uint32_t length, uint8_t next_header)
+    const struct pending *pending, uint32_t kept, uint8_t *data, uint32_t length, uint8_t next_header)
 {
 	struct rte_mbuf *mbuf = pending->mbuf;
 	const struct td_packet *packet = td_packet(mbuf);
 	uint8_t *start = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	uint32_t kept = packet->esp_offset - (packet->udp ? (uint32_t)sizeof(struct rte_udp_hdr) : 0);
 	uint32_t gap = (uint32_t)(data - start) - kept;
 
 	start[packet->protocol_offset] = next_header;
@@ -308,9 +348,24 @@ static enum td_drop unwrap_transport(
 	return TD_DROP_COUNT;
 }
 
+static enum td_drop ah_unwrap(const struct pending *pending, const struct td_crypt_op *op)
+{
+	const struct td_ah *ah = (const struct td_ah *)(op->data - sizeof(*ah));
+	uint32_t field = td_ah_received_bytes(ah) - (uint32_t)sizeof(*ah);
+	uint32_t kept = (uint32_t)((const uint8_t *)ah - op->esp);
+
+	if (pending->sa->mode == TD_SA_TUNNEL)
+		return unwrap_tunnel(pending, op->data + field, op->length - field, ah->next_header);
+	return unwrap_transport(pending, kept, op->data + field, op->length - field, ah->next_header);
+}
+
 // Lays the inner packet bare. Returns TD_DROP_COUNT when it is fit to go on.
 static enum td_drop unwrap(const struct pending *pending, const struct td_crypt_op *op)
 {
+	const struct td_packet *packet = td_packet(pending->mbuf);
+
+	if (unlikely(packet->protocol == TD_SA_AH))
+		return ah_unwrap(pending, op);
 	const uint8_t *trailer = op->data + op->length - sizeof(struct td_esp_trailer);
 
 	if (!padding_valid(trailer, op->length))
@@ -320,7 +375,8 @@ static enum td_drop unwrap(const struct pending *pending, const struct td_crypt_
 	uint32_t length = op->length - (uint32_t)sizeof(struct td_esp_trailer) - trailer[0];
 	if (pending->sa->mode == TD_SA_TUNNEL)
 		return unwrap_tunnel(pending, op->data, length, trailer[1]);
-	return unwrap_transport(pending, op->data, length, trailer[1]);
+	uint32_t kept = packet->esp_offset - (packet->udp ? (uint32_t)sizeof(struct rte_udp_hdr) : 0);
+	return unwrap_transport(pending, kept, op->data, length, trailer[1]);
 }
 
 // The second look at what other packets of this burst may have changed meanwhile: the replay window

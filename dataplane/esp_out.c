@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ESP outbound (RFC 4303 3.3): a burst of plain packets, each with its tunnel in td_packet, becomes a burst
-// of sealed packets that go to forward.
+// ESP and AH outbound (RFC 4303 3.3, RFC 4302 3.3): a burst of plain packets, each with its tunnel in
+// td_packet, becomes a burst of sealed packets that go to forward.
 
+#include "dataplane/ah.h"
 #include "dataplane/esp.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_esp.h"
@@ -25,10 +26,11 @@ const uint8_t td_esp_padding[TD_ESP_PAD_MAX] = {
 struct plan {
 	const struct td_outer *outer;
 	uint32_t kept; // bytes of the packet that stay in front of ESP: its IP header in transport mode
-	uint32_t front; // bytes put in front of, or behind, what is kept: outer headers, ESP header, IV
+	uint32_t
+	    front; // bytes put in front of, or behind, what is kept: outer headers, ESP header and IV, or AH
 	uint32_t pad; // bytes
-	uint32_t tail; // padding, trailer and ICV
-	uint32_t esp; // bytes from the ESP header to the end of the ICV
+	uint32_t tail; // padding, trailer and ICV; AH: 0
+	uint32_t esp; // bytes from the ESP header, or AH, to the end
 	uint16_t protocol_offset; // transport mode: of the byte that names what follows
 	uint8_t next_header;
 };
@@ -121,6 +123,14 @@ static bool plan_make(struct plan *plan, const struct td_sa_out *sa, struct rte_
 	else if (!plan_transport(plan, mbuf))
 		return false;
 	uint32_t payload = mbuf->data_len - plan->kept;
+	if (unlikely(suite->info.protocol == TD_SA_AH)) {
+		uint32_t header = td_ah_bytes(suite, plan->outer->family);
+
+		plan->front = plan->outer->ip_length + header;
+		plan->pad = plan->tail = 0;
+		plan->esp = header + payload;
+		return true;
+	}
 	uint32_t plain = RTE_ALIGN_CEIL(payload + (uint32_t)sizeof(struct td_esp_trailer), suite->align);
 	uint32_t header = (uint32_t)sizeof(struct rte_esp_hdr) + suite->info.iv_bytes;
 	plan->front = plan->outer->ip_length + plan->outer->udp_length + header;
@@ -147,6 +157,8 @@ static uint32_t egress_mtu(const struct td_sa_out *sa, const struct td_ip *remot
 // The longest packet that, sealed like the planned one, fits an MTU.
 static uint32_t inner_mtu(const struct td_sa_out *sa, const struct plan *plan, uint32_t mtu)
 {
+	if (sa->suite->info.protocol == TD_SA_AH)
+		return mtu - plan->front;
 	uint32_t room = mtu - plan->kept - plan->front - sa->suite->info.icv_bytes;
 
 	return plan->kept + room / sa->suite->align * sa->suite->align -
@@ -154,7 +166,7 @@ static uint32_t inner_mtu(const struct td_sa_out *sa, const struct plan *plan, u
 }
 
 // The reason why a planned packet cannot be sealed, or TD_DROP_COUNT.
-static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, const struct rte_mbuf *mbuf)
+static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf)
 {
 	if (__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return sa->sequence >= td_sa_sequence_max(sa->esn) ? TD_DROP_ESP_SEQUENCE
@@ -162,6 +174,13 @@ static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, c
 	if (rte_pktmbuf_headroom(mbuf) < plan->front + RTE_ETHER_HDR_LEN ||
 	    rte_pktmbuf_tailroom(mbuf) < plan->tail)
 		return TD_DROP_ESP_NO_ROOM;
+	if (likely(sa->suite->info.protocol == TD_SA_ESP))
+		return TD_DROP_COUNT;
+	// A 64-bit sequence number is completed behind the packet while its ICV is computed.
+	if (rte_pktmbuf_tailroom(mbuf) < sizeof(rte_be32_t))
+		return TD_DROP_ESP_NO_ROOM;
+	if (plan->kept && !td_ah_headers_valid(rte_pktmbuf_mtod(mbuf, uint8_t *), plan->kept))
+		return TD_DROP_AH_HEADERS;
 	return TD_DROP_COUNT;
 }
 
@@ -182,10 +201,10 @@ static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf, uint32_t length
 	return inner;
 }
 
-// Transport mode: the packet's own header says that ESP, or UDP, follows and how long it is now.
+// Transport mode: the packet's own header says that ESP, UDP or AH follows and how long it is now.
 static void header_patch(const struct plan *plan, uint8_t *start, uint32_t total)
 {
-	start[plan->protocol_offset] = plan->outer->udp_length ? IPPROTO_UDP : IPPROTO_ESP;
+	start[plan->protocol_offset] = plan->outer->protocol;
 	if (*start >> 4 == 4) {
 		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)start;
 
@@ -198,7 +217,7 @@ static void header_patch(const struct plan *plan, uint8_t *start, uint32_t total
 	}
 }
 
-// Writes what lies in front of the ESP header; returns the ESP header's place.
+// Writes what lies in front of the ESP header, or AH; returns that one's place.
 static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf)
 {
 	struct td_outer_inner inner = inner_fields(mbuf, mbuf->data_len - plan->tail);
@@ -217,16 +236,13 @@ static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan,
 
 // Builds the ESP packet around the plain one and fills in *op. The room has been checked.
 static void encapsulate(
-    struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
+    const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
 {
-	uint32_t length = mbuf->data_len;
 	uint8_t *end = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)plan->tail);
 
 	memcpy(end, td_esp_padding, plan->pad);
 	end[plan->pad] = (uint8_t)plan->pad;
 	end[plan->pad + 1] = plan->next_header;
-	td_counter_add(&sa->sequence, 1);
-	td_counter_add(&sa->bytes, length);
 	struct rte_esp_hdr *esp = (struct rte_esp_hdr *)front_build(sa, plan, mbuf);
 	esp->spi = sa->spi;
 	esp->seq = rte_cpu_to_be_32((uint32_t)sa->sequence);
@@ -236,6 +252,29 @@ static void encapsulate(
 	    .data = (uint8_t *)(esp + 1) + sa->suite->info.iv_bytes,
 	    .length =
 	        plan->esp - (uint32_t)sizeof(*esp) - sa->suite->info.iv_bytes - sa->suite->info.icv_bytes,
+	    .sequence = sa->sequence,
+	    .counter = sa->iv_base + sa->sequence,
+	    .esn = sa->esn,
+	};
+}
+
+// The same for AH. Its padding is zero.
+static void ah_encapsulate(
+    const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
+{
+	uint32_t header = td_ah_bytes(sa->suite, plan->outer->family);
+	struct td_ah *ah = (struct td_ah *)front_build(sa, plan, mbuf);
+
+	memset(ah, 0, header);
+	ah->next_header = plan->next_header;
+	ah->words = (uint8_t)(header / 4 - 2);
+	ah->spi = sa->spi;
+	ah->sequence = rte_cpu_to_be_32((uint32_t)sa->sequence);
+	*op = (struct td_crypt_op){
+	    .schedule = sa->schedule,
+	    .esp = rte_pktmbuf_mtod(mbuf, uint8_t *),
+	    .data = (uint8_t *)(ah + 1),
+	    .length = plan->esp - (uint32_t)sizeof(*ah),
 	    .sequence = sa->sequence,
 	    .counter = sa->iv_base + sa->sequence,
 	    .esn = sa->esn,
@@ -357,7 +396,12 @@ static void packet_seal(struct td_worker *worker, struct batch *batch, struct rt
 		td_drop(worker, mbuf, reason);
 		return;
 	}
-	encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
+	td_counter_add(&sa->sequence, 1);
+	td_counter_add(&sa->bytes, mbuf->data_len);
+	if (likely(sa->suite->info.protocol == TD_SA_ESP))
+		encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
+	else
+		ah_encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
 	if (unlikely(sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes))
 		limits_check(worker, sa);
 	batch->suites[batch->count] = sa->suite;

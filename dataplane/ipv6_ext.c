@@ -10,16 +10,13 @@
 static bool is_extension(uint8_t protocol)
 {
 	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
-	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_AH;
+	       protocol == IPPROTO_FRAGMENT;
 }
 
 // Length of an extension header of which at least two bytes are there.
 static uint32_t extension_length(uint8_t protocol, const uint8_t *header)
 {
-	if (protocol == IPPROTO_FRAGMENT)
-		return FRAGMENT_HEADER_BYTES;
-	// AH counts words of four bytes (RFC 4302 2.2), the others words of eight.
-	return protocol == IPPROTO_AH ? (header[1] + 2u) * 4 : (header[1] + 1u) * 8;
+	return protocol == IPPROTO_FRAGMENT ? FRAGMENT_HEADER_BYTES : (header[1] + 1u) * 8;
 }
 
 // Notes what the fragment header at out->offset says.

@@ -21,6 +21,6 @@ struct td_ipv6_upper {
 };
 
 // Walks the chain of a packet that starts at its IPv6 header, of which length bytes are there. False: a
-// header is cut off, stands where it must not, or there are more than TD_IPV6_EXT_MAX. ESP counts as an upper
-// layer: nothing can be read behind it. Any thread.
+// header is cut off, stands where it must not, or there are more than TD_IPV6_EXT_MAX. ESP and AH count as
+// upper layers (RFC 4301 4.4.1.1). Any thread.
 bool td_ipv6_upper(const uint8_t *packet, uint32_t length, struct td_ipv6_upper *out);

@@ -33,12 +33,14 @@ struct td_outer *td_outer_create(const struct td_sa_params *params)
 {
 	struct td_outer *outer = calloc(1, sizeof(*outer));
 	bool udp = params->udp_remote_port != 0;
-	uint8_t protocol = udp ? IPPROTO_UDP : IPPROTO_ESP;
+	bool ah = td_dp_suite_info(params->suite)->protocol == TD_SA_AH;
+	uint8_t protocol = udp ? IPPROTO_UDP : ah ? IPPROTO_AH : IPPROTO_ESP;
 
 	if (!outer)
 		return NULL;
 	outer->family = params->remote.family;
 	outer->remote = params->remote;
+	outer->protocol = protocol;
 	outer->df = params->df;
 	outer->dscp = (int16_t)params->dscp;
 	if (params->mode == TD_SA_TUNNEL && outer->family == 4) {

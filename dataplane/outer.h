@@ -15,6 +15,7 @@
 struct td_outer {
 	uint8_t header[TD_OUTER_MAX_BYTES]; // IP header (tunnel mode) and UDP header (if encapsulated)
 	uint8_t ip_length, udp_length; // bytes of each; 0: not there
+	uint8_t protocol; // what the IP header in front names: ESP, UDP or AH
 	uint8_t family;
 	enum td_df df;
 	int16_t dscp;

@@ -13,11 +13,12 @@ enum td_stage { TD_STAGE_ESP_IN, TD_STAGE_ESP_OUT, TD_STAGE_TX };
 
 struct td_packet {
 	uint32_t tunnel; // for ESP_OUT: id
-	uint16_t esp_offset; // for ESP_IN: where the ESP header starts
-	uint16_t protocol_offset; // for ESP_IN: of the byte in the IP headers that names ESP, or UDP
+	uint16_t esp_offset; // for ESP_IN: where SPI and sequence number stand: the ESP header, or within AH
+	uint16_t protocol_offset; // for ESP_IN: of the byte in the IP headers that names ESP, UDP or AH
 	uint8_t stage; // enum td_stage
 	uint8_t port; // received on, or leaves by (TX and packets of the kernel)
 	uint8_t handoffs; // how often ESP_OUT went to another worker
+	uint8_t protocol; // for ESP_IN: enum td_sa_protocol
 	bool udp; // for ESP_IN: UDP-encapsulated
 	bool decrypted; // came protected
 	bool guarded; // quotes a packet that came protected: not to leave in plaintext

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Path MTU hints: ICMP errors that routers on the way send about our ESP packets (RFC 1191, RFC 8201, RFC
-// 4301 8.2). They are not authenticated; the control thread believes one only where it quotes an outbound
+// Path MTU hints: ICMP errors that routers on the way send about our ESP and AH packets (RFC 1191, RFC 8201,
+// RFC 4301 8.2). They are not authenticated; the control thread believes one only where it quotes an outbound
 // SA's SPI and peer.
 
+#include "dataplane/ah.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/worker.h"
 
@@ -14,7 +15,7 @@
 
 #define ICMP_HEADER_BYTES 8
 
-// Reads the quoted packet: our ESP packet's destination and SPI.
+// Reads the quoted packet: our ESP or AH packet's destination and SPI.
 static bool quote_read(const uint8_t *quote, uint32_t length, uint8_t family, struct td_event *event)
 {
 	uint32_t header, protocol;
@@ -39,6 +40,8 @@ static bool quote_read(const uint8_t *quote, uint32_t length, uint8_t family, st
 	}
 	if (protocol == IPPROTO_UDP)
 		header += (uint32_t)sizeof(struct rte_udp_hdr);
+	else if (protocol == IPPROTO_AH)
+		header += (uint32_t)offsetof(struct td_ah, spi);
 	else if (protocol != IPPROTO_ESP)
 		return false;
 	rte_be32_t spi;

@@ -187,17 +187,21 @@ void td_dp_tunnel_route_delete(const struct td_prefix *prefix);
 
 // ---- security associations --------------------------------------------------------------------
 
-// One row of the suite table (dataplane/suite.c). Names are those of strongSwan.
+enum td_sa_protocol { TD_SA_ESP, TD_SA_AH };
+
+// One row of the suite table (dataplane/suite.c). Names are those of strongSwan, and unique in their
+// protocol.
 struct td_suite_info {
 	const char *name; // e.g. "aes128gcm16"
 	unsigned key_bytes; // key and salt, as in the keying material (RFC 4106 8.1)
 	unsigned iv_bytes, icv_bytes;
 	const char *reference; // e.g. "RFC 4106"
+	enum td_sa_protocol protocol; // that of every SA with this suite
 };
 unsigned td_dp_suite_count(void);
 const struct td_suite_info *td_dp_suite_info(unsigned suite);
 // Returns the suite's number or -ENOENT.
-int td_dp_suite_find(const char *name);
+int td_dp_suite_find(enum td_sa_protocol protocol, const char *name);
 // Whether this CPU runs the suite, and in constant time. Also before td_dp_start.
 bool td_dp_suite_available(unsigned suite);
 
@@ -217,12 +221,13 @@ struct td_sa_params {
 	uint32_t spi; // host order
 	struct td_dp_tunnel *tunnel;
 	unsigned owner; // worker
-	unsigned suite;
+	unsigned suite; // says whether it is ESP or AH
 	const struct td_secret *key;
 	bool esn; // 64-bit sequence numbers (RFC 4303 2.2.1)
 	unsigned replay_window; // packets, inbound
 	struct td_ip local, remote; // outer addresses; inbound packets must carry them too
-	// UDP encapsulation (RFC 3948); 0: none. Inbound packets must have it then, from whatever source.
+	// UDP encapsulation (RFC 3948), ESP only; 0: none. Inbound packets must have it then, from whatever
+	// source.
 	uint16_t udp_local_port, udp_remote_port;
 	enum td_df df; // outbound
 	int dscp; // outbound: 0 to 63, or TD_DSCP_COPY

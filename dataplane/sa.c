@@ -109,6 +109,10 @@ static int params_check(const struct td_sa_params *params, struct td_error *erro
 		    params->key->length, info->name, info->key_bytes);
 	if ((params->udp_local_port == 0) != (params->udp_remote_port == 0))
 		return td_error_set(error, -EINVAL, NULL, "udp_port", "is needed at both ends or at none");
+	if (info->protocol == TD_SA_AH && params->udp_remote_port)
+		return td_error_set(error, -EINVAL, NULL, "protocol",
+		    "is ah, which does not go through the UDP encapsulation of the tunnel (RFC 3948 is for "
+		    "esp)");
 	return 0;
 }
 

@@ -11,10 +11,12 @@
 #define TD_ICV_MAX_BYTES 32
 #define TD_SCHEDULE_MAX_BYTES 6144
 
-// One packet's cryptography, in place. In the packet follow each other: ESP header, IV, data, ICV.
+// One packet's cryptography, in place. In an ESP packet follow each other: ESP header, IV, data, ICV. Of an
+// AH packet esp is the IP header, and data is all behind the twelve fixed bytes of AH (ah.h): IV and ICV,
+// then what they protect, and with ESN room for four bytes more.
 struct td_crypt_op {
 	const void *schedule; // of td_suite.expand
-	uint8_t *esp; // ESP header
+	uint8_t *esp; // ESP header; AH: IP header
 	uint8_t *data; // plaintext or ciphertext: payload, padding and trailer
 	uint32_t length; // bytes of data, a multiple of td_suite.align and not 0
 	uint64_t sequence; // 64 bits, also where the packet carries 32

@@ -33,7 +33,12 @@ struct td_job_schedule {
 };
 
 struct td_hmac_cipher;
-struct td_hmac_hash;
+struct td_hmac_hash {
+	IMB_HASH_ALG algorithm;
+	unsigned key_bytes; // RFC 4868 2.6: that of the digest
+	unsigned block_bytes;
+	unsigned icv_bytes; // half of the digest
+};
 struct td_hmac_schedule {
 	alignas(64) uint8_t encrypt[TD_AES_SCHEDULE_BYTES];
 	alignas(16) uint8_t decrypt[TD_AES_SCHEDULE_BYTES]; // CBC
@@ -84,6 +89,17 @@ TD_CRYPT_DECLARE(job)
 #define TD_HMAC_DECLARE(cipher, hash) TD_EXPAND_DECLARE(cipher##_##hash)
 TD_HMAC_SUITES(TD_HMAC_DECLARE)
 TD_CRYPT_DECLARE(hmac)
+// AH expands as NULL with HMAC, and as GCM.
+TD_CRYPT_DECLARE(auth_hmac)
+TD_CRYPT_DECLARE(auth_gmac128)
+TD_CRYPT_DECLARE(auth_gmac192)
+TD_CRYPT_DECLARE(auth_gmac256)
+
+// The HMAC of each packet from op->esp to the end of its data, and behind that, where four bytes must be
+// there, the high half of a 64-bit sequence number, which is not sent (RFC 4303 2.2.1, RFC 4302 3.3.3.2.2).
+// False: the library left jobs undone.
+bool td_hmac_hash(
+    IMB_MGR *mgr, const struct td_crypt_op *ops, unsigned count, uint8_t (*icvs)[TD_ICV_MAX_BYTES]);
 
 // Constant time: the position of the first wrong byte must not show. length is a multiple of 8.
 static inline bool td_icv_equal(const uint8_t *a, const uint8_t *b, unsigned length)

@@ -15,13 +15,6 @@ struct td_hmac_cipher {
 	unsigned nonce_bytes;
 };
 
-struct td_hmac_hash {
-	IMB_HASH_ALG algorithm;
-	unsigned key_bytes; // RFC 4868 2.6: that of the digest
-	unsigned block_bytes;
-	unsigned icv_bytes; // half of the digest
-};
-
 static const struct td_hmac_cipher cbc128 = {IMB_CIPHER_CBC, IMB_KEY_128_BYTES, 0};
 static const struct td_hmac_cipher cbc192 = {IMB_CIPHER_CBC, IMB_KEY_192_BYTES, 0};
 static const struct td_hmac_cipher cbc256 = {IMB_CIPHER_CBC, IMB_KEY_256_BYTES, 0};
@@ -186,9 +179,8 @@ static IMB_JOB hash_job(const struct td_crypt_op *op, uint8_t *icv)
 	};
 }
 
-// Computes the ICVs. The high half of a 64-bit sequence number is hashed behind the data but not sent (RFC
-// 4303 2.2.1): it lies where the ICV begins for as long as that takes. False: the library left jobs undone.
-static bool hash_all(
+// What the high half of a sequence number covers meanwhile is put back: the ICV of ESP begins there.
+bool td_hmac_hash(
     IMB_MGR *mgr, const struct td_crypt_op *ops, unsigned count, uint8_t (*icvs)[TD_ICV_MAX_BYTES])
 {
 	const struct td_hmac_hash *hash = ((const struct td_hmac_schedule *)ops->schedule)->hash;
@@ -218,7 +210,7 @@ void td_hmac_seal(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
 
 	ivs_write(mgr, schedule->cipher->mode, ops, count);
 	cipher_all(mgr, ops, count, IMB_DIR_ENCRYPT);
-	hash_all(mgr, ops, count, icvs);
+	td_hmac_hash(mgr, ops, count, icvs);
 	for (unsigned i = 0; i < count; i++)
 		memcpy(td_op_icv(&ops[i]), icvs[i], schedule->hash->icv_bytes);
 }
@@ -227,7 +219,7 @@ void td_hmac_open(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
 {
 	const struct td_hmac_schedule *schedule = ops->schedule;
 	uint8_t icvs[TD_BURST][TD_ICV_MAX_BYTES];
-	bool done = hash_all(mgr, ops, count, icvs);
+	bool done = td_hmac_hash(mgr, ops, count, icvs);
 
 	for (unsigned i = 0; i < count; i++)
 		ops[i].authentic =

@@ -87,7 +87,7 @@ struct td_worker {
 	unsigned acquire_count; // owner
 	uint32_t acquire_generation; // td_dp.switch_generation of the last look. Owner
 	struct td_acquire acquire[TD_ACQUIRE_PER_WORKER]; // owner
-	// Of ESP and of other protocols, because librte_ip_frag does not tell protocols apart. Owner.
+	// Of ESP with AH and of other protocols, because librte_ip_frag does not tell protocols apart. Owner.
 	struct td_reassembly *reassembly[2];
 	struct td_tx_buffer tx[TD_PORTS_MAX]; // owner
 	alignas(RTE_CACHE_LINE_SIZE) struct td_worker_counters counters; // writer: owner
@@ -154,7 +154,7 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 // IP packets that were accepted from outside, decrypted or bypassed: to the gateway itself, inside, or (a
 // hub) through the outbound policy to the outside again (inward.c).
 void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
-// ESP packets for this gateway (esp_in.c) and plain packets for the tunnel in td_packet (esp_out.c).
+// ESP and AH packets for this gateway (esp_in.c) and plain packets for the tunnel in td_packet (esp_out.c).
 void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
 void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
 // IP packets to their next hop; a local destination is punted (forward.c). inside_only: packets that

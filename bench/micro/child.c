@@ -66,7 +66,7 @@ int td_child_install(struct td_child *child, struct td_dp_tunnel *tunnel)
 {
 	struct td_sa_params params;
 
-	td_child_params(&params, tunnel, (unsigned)td_dp_suite_find("aes128gcm16"));
+	td_child_params(&params, tunnel, (unsigned)td_dp_suite_find(TD_SA_ESP, "aes128gcm16"));
 	int result = td_child_create(child, &params);
 	if (result)
 		return result;

@@ -113,21 +113,23 @@ static int dataplane_start(void)
 static void name_fill(const struct td_row *row, uint64_t argument, char *name, size_t size)
 {
 	const char *place = strstr(row->name, "%s");
-	char number[24];
-	const char *text = number;
+	char text[32];
 
 	if (!place) {
 		snprintf(name, size, "%s", row->name);
 		return;
 	}
 	if (row->full == TD_ROW_SUITES)
-		text = td_dp_suite_info((unsigned)argument)->name;
+		// Some names are those of two suites.
+		snprintf(text, sizeof(text), "%s%s",
+		    td_dp_suite_info((unsigned)argument)->protocol == TD_SA_AH ? "ah-" : "",
+		    td_dp_suite_info((unsigned)argument)->name);
 	else if (argument >= 1000000 && argument % 1000000 == 0)
-		snprintf(number, sizeof(number), "%" PRIu64 "M", argument / 1000000);
+		snprintf(text, sizeof(text), "%" PRIu64 "M", argument / 1000000);
 	else if (argument >= 1000 && argument % 1000 == 0)
-		snprintf(number, sizeof(number), "%" PRIu64 "k", argument / 1000);
+		snprintf(text, sizeof(text), "%" PRIu64 "k", argument / 1000);
 	else
-		snprintf(number, sizeof(number), "%" PRIu64, argument);
+		snprintf(text, sizeof(text), "%" PRIu64, argument);
 	snprintf(name, size, "%.*s%s%s", (int)(place - row->name), row->name, text, place + 2);
 }
 

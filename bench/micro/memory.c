@@ -101,7 +101,7 @@ void td_memory_empty(void)
 int td_memory_fill(uint64_t argument)
 {
 	double before = resident_now();
-	unsigned suite = (unsigned)td_dp_suite_find("aes256gcm16");
+	unsigned suite = (unsigned)td_dp_suite_find(TD_SA_ESP, "aes256gcm16");
 
 	children = calloc(argument, sizeof(children[0]));
 	tunnel = td_dp_tunnel_create(0);

@@ -17,6 +17,7 @@ static const struct td_option sa_add_options[] = {
     {"spi", TD_OPTION_NUMBER, true, "SPI", "256 to 4294967295, decimal or 0x"},
     DIRECTION(true),
     TUNNEL(true),
+    {"protocol", TD_OPTION_TEXT, false, "esp|ah", "protocol of the SA (default esp)"},
     {"suite", TD_OPTION_TEXT, true, "SUITE", "see \"tandemctl suite list\""},
     {"key-file", TD_OPTION_KEY_FILE, false, "FILE", "file of mode 0600 with the key in hexadecimal"},
     {"key", TD_OPTION_KEY, false, "-", "read the key from standard input"},

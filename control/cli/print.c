@@ -40,6 +40,7 @@ void td_print_sas(const json_t *result)
 	    {"SPI", "spi", TD_CELL_SPI},
 	    {"DIRECTION", "direction", TD_CELL_TEXT},
 	    {"TUNNEL", "tunnel", TD_CELL_TEXT},
+	    {"PROTOCOL", "protocol", TD_CELL_TEXT},
 	    {"SUITE", "suite", TD_CELL_TEXT},
 	    {"WORKER", "worker", TD_CELL_NUMBER},
 	    {"STATE", "state", TD_CELL_TEXT},
@@ -212,6 +213,7 @@ void td_print_suites(const json_t *result)
 {
 	static const struct td_column columns[] = {
 	    {"NAME", "name", TD_CELL_TEXT},
+	    {"PROTOCOL", "protocol", TD_CELL_TEXT},
 	    {"KEY-BYTES", "key_bytes", TD_CELL_NUMBER},
 	    {"IV-BYTES", "iv_bytes", TD_CELL_NUMBER},
 	    {"ICV-BYTES", "icv_bytes", TD_CELL_NUMBER},

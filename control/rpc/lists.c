@@ -35,18 +35,25 @@ static void stats_read(const struct td_sa *sa, struct td_sa_stats *stats)
 		td_dp_sa_in_stats(sa->in, stats);
 }
 
+static const char *protocol_name(const struct td_suite_info *suite)
+{
+	return suite->protocol == TD_SA_AH ? "ah" : "esp";
+}
+
 static json_t *sa_json(const struct td_sa *sa)
 {
+	const struct td_suite_info *suite = td_dp_suite_info(sa->suite);
 	struct td_sa_stats stats = {0};
 	uint64_t age_ms = (td_clock_now_ns() - sa->created_ns) / TD_NS_PER_MS;
 
 	stats_read(sa, &stats);
-	json_t *item = json_pack("{s:I,s:s,s:o,s:s,s:i,s:s,s:b,s:b,s:i,s:I,s:I,s:I,s:I}", "spi", U64(sa->spi),
-	    "direction", sa->outbound ? "out" : "in", "tunnel", td_rpc_json_text(sa->tunnel->config.name),
-	    "suite", td_dp_suite_info(sa->suite)->name, "worker", (int)sa->owner, "state",
-	    td_sa_state_name(sa->state), "current", (int)td_sad_sa_is_current(sa), "esn", (int)sa->esn,
-	    "replay_window", (int)sa->replay_window, "age_ms", U64(age_ms), "packets", U64(stats.packets),
-	    "bytes", U64(stats.bytes), "sequence", U64(stats.sequence));
+	json_t *item =
+	    json_pack("{s:I,s:s,s:o,s:s,s:s,s:i,s:s,s:b,s:b,s:i,s:I,s:I,s:I,s:I}", "spi", U64(sa->spi),
+	        "direction", sa->outbound ? "out" : "in", "tunnel", td_rpc_json_text(sa->tunnel->config.name),
+	        "protocol", protocol_name(suite), "suite", suite->name, "worker", (int)sa->owner, "state",
+	        td_sa_state_name(sa->state), "current", (int)td_sad_sa_is_current(sa), "esn", (int)sa->esn,
+	        "replay_window", (int)sa->replay_window, "age_ms", U64(age_ms), "packets", U64(stats.packets),
+	        "bytes", U64(stats.bytes), "sequence", U64(stats.sequence));
 	json_t *limits = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "soft_bytes", U64(sa->limits.soft_bytes),
 	    "hard_bytes", U64(sa->limits.hard_bytes), "soft_packets", U64(sa->limits.soft_packets),
 	    "hard_packets", U64(sa->limits.hard_packets), "soft_ms", U64(sa->soft_time_ms), "hard_ms",
@@ -226,9 +233,10 @@ int td_rpc_suite_list(struct td_rpc_call *call)
 	for (unsigned suite = 0; suite < td_dp_suite_count(); suite++) {
 		const struct td_suite_info *info = td_dp_suite_info(suite);
 
-		td_rpc_list_item(call, json_pack("{s:s,s:i,s:i,s:i,s:s,s:b}", "name", info->name, "key_bytes",
-		                           (int)info->key_bytes, "iv_bytes", (int)info->iv_bytes, "icv_bytes",
-		                           (int)info->icv_bytes, "reference", info->reference, "available",
+		td_rpc_list_item(call, json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:b}", "name", info->name, "protocol",
+		                           protocol_name(info), "key_bytes", (int)info->key_bytes, "iv_bytes",
+		                           (int)info->iv_bytes, "icv_bytes", (int)info->icv_bytes,
+		                           "reference", info->reference, "available",
 		                           (int)td_dp_suite_available(suite)));
 	}
 	return td_rpc_list_end(call);

@@ -16,6 +16,7 @@ static const struct td_rpc_field sa_fields[] = {
     {"spi", TD_RPC_INTEGER, true, TD_SPI_MIN, UINT32_MAX},
     {"direction", TD_RPC_STRING, true, 0, 0},
     {"tunnel", TD_RPC_STRING, true, 0, 0},
+    {"protocol", TD_RPC_STRING, false, 0, 0},
     {"suite", TD_RPC_STRING, true, 0, 0},
     {"key", TD_RPC_STRING, true, 0, 0},
     {"worker", TD_RPC_INTEGER, false, 0, UINT32_MAX},
@@ -113,8 +114,13 @@ int td_rpc_tunnel_read(struct td_rpc_call *call, const json_t *item, struct td_t
 
 static int suite_read(struct td_rpc_call *call, const json_t *item, unsigned *suite)
 {
-	int found = td_dp_suite_find(td_rpc_params_string(item, "suite"));
+	const char *protocol = td_rpc_params_string(item, "protocol");
+	bool ah = protocol && strcmp(protocol, "ah") == 0;
+	int found = td_dp_suite_find(ah ? TD_SA_AH : TD_SA_ESP, td_rpc_params_string(item, "suite"));
 	char known[192] = "";
+
+	if (protocol && !ah && strcmp(protocol, "esp") != 0)
+		return td_error_set(&call->error, -EINVAL, NULL, "protocol", "must be \"esp\" or \"ah\"");
 
 	if (found >= 0) {
 		*suite = (unsigned)found;
@@ -123,10 +129,12 @@ static int suite_read(struct td_rpc_call *call, const json_t *item, unsigned *su
 	for (unsigned i = 0; i < td_dp_suite_count(); i++) {
 		size_t used = strlen(known);
 
-		snprintf(
-		    known + used, sizeof(known) - used, "%s%s", i ? ", " : "", td_dp_suite_info(i)->name);
+		if (td_dp_suite_info(i)->protocol == (ah ? TD_SA_AH : TD_SA_ESP))
+			snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
+			    td_dp_suite_info(i)->name);
 	}
-	return td_error_set(&call->error, -EINVAL, NULL, "suite", "is not one of: %s", known);
+	return td_error_set(
+	    &call->error, -EINVAL, NULL, "suite", "is not one of %s's: %s", ah ? "ah" : "esp", known);
 }
 
 static int key_read(struct td_rpc_call *call, const json_t *item, unsigned suite, struct td_secret *key)

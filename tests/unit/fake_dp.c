@@ -24,8 +24,9 @@ struct td_sa_out {
 struct fake_dp fake_dp;
 
 static const struct td_suite_info suites[] = {
-    {"aes128gcm16", 20, 8, 16, "RFC 4106"},
-    {"aes256gcm16", 36, 8, 16, "RFC 4106"},
+    {"aes128gcm16", 20, 8, 16, "RFC 4106", TD_SA_ESP},
+    {"aes256gcm16", 36, 8, 16, "RFC 4106", TD_SA_ESP},
+    {"sha256", 32, 0, 16, "RFC 4868", TD_SA_AH},
 };
 
 void fake_dp_reset(void)
@@ -88,10 +89,10 @@ const struct td_suite_info *td_dp_suite_info(unsigned suite)
 	return &suites[suite];
 }
 
-int td_dp_suite_find(const char *name)
+int td_dp_suite_find(enum td_sa_protocol protocol, const char *name)
 {
 	for (unsigned i = 0; i < td_dp_suite_count(); i++)
-		if (strcmp(suites[i].name, name) == 0)
+		if (suites[i].protocol == protocol && strcmp(suites[i].name, name) == 0)
 			return (int)i;
 	return -ENOENT;
 }

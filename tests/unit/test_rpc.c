@@ -243,7 +243,7 @@ Test(rpc, lists, .init = start, .fini = stop)
 	    {CALL("port.list", "{}"), "ports", 1},
 	    {CALL("drop.list", "{}"), "drops", 1},
 	    {CALL("drop.list", "{\"all\":true}"), "drops", 2},
-	    {CALL("suite.list", "{}"), "suites", 2},
+	    {CALL("suite.list", "{}"), "suites", 3},
 	};
 	int fd = dial();
 	json_t *answer = ask(fd,
