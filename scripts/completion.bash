@@ -47,6 +47,10 @@ _tandemctl()
 		mapfile -t COMPREPLY < <(compgen -W "in out" -- "$cur")
 		return
 		;;
+	--protocol)
+		mapfile -t COMPREPLY < <(compgen -W "esp ah" -- "$cur")
+		return
+		;;
 	--key)
 		COMPREPLY=(-)
 		return

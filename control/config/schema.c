@@ -108,7 +108,7 @@ static const struct td_config_key port_keys[] = {
         .help = "The NIC's PCI address, or a DPDK device string, e.g. \"net_af_packet0,iface=eth1\" for the "
                 "kernel's interface eth1."},
     {"role", TD_CONFIG_WORD, TD_CONFIG_REQUIRED, AT(struct td_port_config, role), .words = role_words,
-        .help = "inside: plain packets; outside: ESP packets."},
+        .help = "inside: plain packets; outside: ESP and AH packets."},
     {"tap", TD_CONFIG_NAME, 0, AT(struct td_port_config, tap), .default_meaning = "the port's name",
         .help = "The kernel interface that stands for the port: ARP, ping, IKE and routing daemons use it."},
     {"mtu", TD_CONFIG_INTEGER, 0, AT(struct td_port_config, mtu), .low = TD_MTU_MIN, .high = TD_MTU_MAX,

@@ -510,6 +510,20 @@ class TransportTest(AhTestCase):
                     self.check_seal(own, peer, tunnel, suite, esn)
                     self.check_open(own, peer, tunnel, suite, esn)
 
+    def test_fragments_behind_protection(self):
+        # RFC 4302 3.3.4: the ICV is that of the packet before it was cut.
+        own = self.socket4()
+        own.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT
+        for suite in CLASSES:
+            with self.subTest(suite=suite):
+                sa = self.add_ah("out", suite, "transport4")
+                data = os.urandom(MTU - 28)
+                own.sendto(data, (TRANSPORT_PEER, PORT))
+                first, last = (self.outside.expect(lambda f: is_ip(f) and f[14 + 9] == PROTO_AH)[14:] for _ in range(2))
+                self.assertEqual((first[6] >> 5, last[6] >> 5), (1, 0))  # more fragments
+                whole = first[:2] + struct.pack("!H", len(first) + len(last) - 20) + first[4:6] + b"\0\0" + first[8:]
+                self.assertTrue(sa.open(with_checksum(whole + last[20:])).endswith(data))
+
     def test_ipv4_options(self):
         for name, options in (
             ("mutable", RECORD_ROUTE), ("two mutable", RECORD_ROUTE + TIMESTAMP), ("immutable", ROUTER_ALERT),
