@@ -336,6 +336,8 @@ class TsharkTest(MatrixTestCase):
 class ListTest(MatrixTestCase):
     def test_every_suite_of_the_list_has_an_oracle_that_agrees_on_its_sizes(self):
         for row in self.gateway.rpc.call("suite.list")["suites"]:
+            if row["protocol"] != "esp":
+                continue  # test_ah.py has the others
             with self.subTest(row["name"]):
                 suite = suite_named(row["name"])
                 sizes = (suite.key_bytes, suite.iv_bytes, suite.icv_bytes)
