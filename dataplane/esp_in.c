@@ -36,11 +36,18 @@ static bool sa_event_raise(struct td_worker *worker, const struct td_sa_in *sa, 
 // Another worker's SA: the packet goes there. False: no worker has it.
 static bool owner_find(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_t spi)
 {
-	for (unsigned i = 0; i < td_dp.worker_count; i++)
-		if (i != worker->id && td_spi_table_find(&td_dp.workers[i]->spi_table, spi)) {
-			td_handoff(worker, i, mbuf, TD_STAGE_ESP_IN);
+	unsigned named = td_dp_spi_owner(spi);
+
+	// The worker that the SPI names, then the others: an SPI that somebody else chose names anybody.
+	for (unsigned i = 0; i <= td_dp.worker_count; i++) {
+		unsigned other = i == 0 ? named : i - 1;
+
+		if (other < td_dp.worker_count && other != worker->id && (i == 0 || other != named) &&
+		    td_spi_table_find(&td_dp.workers[other]->spi_table, spi)) {
+			td_handoff(worker, other, mbuf, TD_STAGE_ESP_IN);
 			return true;
 		}
+	}
 	return false;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Ethernet devices: opening by PCI address or vdev string, queues, transmission.
 
+#include "dataplane/steer.h"
 #include "dataplane/worker.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RSS_TYPES (RTE_ETH_RSS_ESP | RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
+#define RSS_TYPES (RTE_ETH_RSS_ESP | RTE_ETH_RSS_AH | RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
 
 // ---- control thread ---------------------------------------------------------------------------
 
@@ -55,6 +56,8 @@ static void ethernet_config(
 	port->rx_queues = (uint16_t)RTE_MIN(RTE_MIN(wanted, td_dp.worker_count), info->max_rx_queues);
 	port->tx_queues = (uint16_t)RTE_MIN(td_dp.worker_count, info->max_tx_queues);
 	port->rss = port->rx_queues > 1 && rss;
+	if (port->rss)
+		port->steering = rss & RTE_ETH_RSS_ESP ? TD_STEERING_RSS_SPI : TD_STEERING_RSS;
 	*conf = (struct rte_eth_conf){0};
 	if (port->rss) {
 		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -119,6 +122,7 @@ int td_port_start(unsigned index, struct td_error *error)
 		(void)rte_eth_promiscuous_enable(port->eth_id);
 	// ARP, ND and routing protocols need multicast.
 	(void)rte_eth_allmulticast_enable(port->eth_id);
+	td_steer_start(index);
 	return 0;
 }
 
@@ -128,6 +132,7 @@ void td_port_close(unsigned index)
 
 	if (port->eth_id == RTE_MAX_ETHPORTS)
 		return;
+	td_steer_stop(index);
 	if (port->started)
 		(void)rte_eth_dev_stop(port->eth_id);
 	(void)rte_eth_dev_close(port->eth_id);
@@ -149,6 +154,7 @@ void td_dp_port_info(unsigned index, struct td_dp_port_info *info)
 	    .rx_queues = port->rx_queues,
 	    .tx_queues = port->tx_queues,
 	    .rss = port->rss,
+	    .steering = port->steering,
 	    .rx_packets = stats.ipackets,
 	    .rx_bytes = stats.ibytes,
 	    .tx_packets = stats.opackets,

@@ -105,12 +105,12 @@ static int worker_create(unsigned id, int core)
 	return rings_create(worker);
 }
 
-// Spreads the receive queues of all ports: the first queue of each port goes to another worker.
+// Spreads the receive queues of all ports.
 static void queues_assign(void)
 {
 	for (unsigned port = 0; port < td_dp.port_count; port++)
 		for (uint16_t queue = 0; queue < td_dp.ports[port].rx_queues; queue++) {
-			struct td_worker *worker = td_dp.workers[(port + queue) % td_dp.worker_count];
+			struct td_worker *worker = td_dp.workers[td_queue_worker(port, queue)];
 
 			worker->rx[worker->rx_count++] = (struct td_rx_queue){(uint8_t)port, queue};
 		}

@@ -54,6 +54,14 @@ void td_dp_reclaim(void);
 unsigned td_dp_worker_count(void);
 unsigned td_dp_port_count(void);
 
+// How packets of an SA find the worker that owns it; the best that the device does.
+enum td_steering {
+	TD_STEERING_NONE, // one queue, or the device spreads packets in a way of its own
+	TD_STEERING_RSS, // by addresses and ports
+	TD_STEERING_RSS_SPI, // by SPI: packets of an SA stay together, but reach any worker
+	TD_STEERING_FLOW, // flow rules by SPI: packets reach the owner that the SPI names (td_dp_spi_make)
+};
+
 struct td_dp_port_info {
 	char name[TD_NAME_MAX];
 	char driver[32];
@@ -63,6 +71,7 @@ struct td_dp_port_info {
 	bool link_up;
 	unsigned rx_queues, tx_queues;
 	bool rss; // the device spreads flows over the queues
+	enum td_steering steering;
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_missed, rx_errors, tx_errors;
 };
 void td_dp_port_info(unsigned port, struct td_dp_port_info *info);
@@ -186,6 +195,27 @@ int td_dp_tunnel_route_set(const struct td_prefix *prefix, struct td_dp_tunnel *
 void td_dp_tunnel_route_delete(const struct td_prefix *prefix);
 
 // ---- security associations --------------------------------------------------------------------
+
+// The uppermost six bits of an inbound SPI that tandem chose are the number of the worker that owns the SA,
+// so that a NIC can match them (steer.c). They are hints: any SPI works with any owner, by a hand-off.
+#define TD_SPI_OWNER_SHIFT 26
+_Static_assert(TD_WORKERS_MAX <= 1u << (32 - TD_SPI_OWNER_SHIFT), "an SPI has room for a worker's number");
+
+// An SPI for an SA of a worker, of 26 random bits; never one of the reserved 0 to 255.
+static inline uint32_t td_dp_spi_make(unsigned worker, uint32_t random)
+{
+	uint32_t low = random & ((1u << TD_SPI_OWNER_SHIFT) - 1);
+
+	if (low < TD_SPI_MIN)
+		low += TD_SPI_MIN;
+	return (uint32_t)worker << TD_SPI_OWNER_SHIFT | low;
+}
+
+// The worker that an SPI names; there may be no such worker.
+static inline unsigned td_dp_spi_owner(uint32_t spi)
+{
+	return spi >> TD_SPI_OWNER_SHIFT;
+}
 
 enum td_sa_protocol { TD_SA_ESP, TD_SA_AH };
 

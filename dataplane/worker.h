@@ -98,6 +98,7 @@ struct td_port {
 	uint16_t eth_id; // DPDK's number
 	uint16_t rx_queues, tx_queues;
 	bool rss, started;
+	enum td_steering steering;
 	char driver[32];
 	struct rte_ether_addr mac;
 };
@@ -117,6 +118,12 @@ struct td_dp {
 	uint64_t control_drops[TD_DROP_COUNT]; // writer: control
 };
 extern struct td_dp td_dp;
+
+// The worker that polls a receive queue: the first queue of each port goes to another worker.
+static inline unsigned td_queue_worker(unsigned port, unsigned queue)
+{
+	return (port + queue) % td_dp.worker_count;
+}
 
 // Thread of rte_eal_remote_launch; argument is the struct td_worker.
 int td_worker_run(void *worker);

@@ -79,6 +79,7 @@ enum td_exit td_run_ping(struct td_call *call);
 
 // What people see.
 void td_print_done(const json_t *result);
+void td_print_spi(const json_t *result);
 void td_print_sas(const json_t *result);
 void td_print_tunnels(const json_t *result);
 void td_print_policies(const json_t *result);

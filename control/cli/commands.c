@@ -33,6 +33,11 @@ static const struct td_option sa_add_options[] = {
     {"hard-ms", TD_OPTION_NUMBER, false, "MS", "stop the SA after this time"},
     {0},
 };
+static const struct td_option sa_spi_options[] = {
+    TUNNEL(false),
+    {"worker", TD_OPTION_NUMBER, false, "N", "worker that is to own the SA (default 0)"},
+    {0},
+};
 static const struct td_option sa_switch_options[] = {
     TUNNEL(true),
     DIRECTION(false),
@@ -87,6 +92,8 @@ static const struct td_option no_options[] = {{0}};
 	}
 
 const struct td_command td_commands[] = {
+    {"sa", "spi", "sa.spi", "choose an unused SPI for an inbound SA of a worker", TD_OPERAND_NONE,
+        sa_spi_options, td_call_run, td_print_spi},
     {"sa", "add", "sa.add", "install an SA", TD_OPERAND_NONE, sa_add_options, td_call_run, td_print_done},
     {"sa", "switch", "sa.switch", "make an outbound SA the current one of its tunnel", TD_OPERAND_SPI,
         sa_switch_options, td_call_run, td_print_done},

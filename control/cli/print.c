@@ -34,6 +34,11 @@ void td_print_version(const json_t *result)
 	    version != NULL ? version : "?", json_integer_value(json_object_get(result, "protocol")));
 }
 
+void td_print_spi(const json_t *result)
+{
+	printf("0x%08x\n", (unsigned)json_integer_value(json_object_get(result, "spi")));
+}
+
 void td_print_sas(const json_t *result)
 {
 	static const struct td_column columns[] = {
@@ -192,6 +197,7 @@ void td_print_ports(const json_t *result)
 	    {"RXQ", "rx_queues", TD_CELL_NUMBER},
 	    {"TXQ", "tx_queues", TD_CELL_NUMBER},
 	    {"RSS", "rss", TD_CELL_TEXT},
+	    {"STEERING", "steering", TD_CELL_TEXT},
 	    {"RX", "rx_packets", TD_CELL_NUMBER},
 	    {"TX", "tx_packets", TD_CELL_NUMBER},
 	    {"RX-BYTES", "rx_bytes", TD_CELL_NUMBER},

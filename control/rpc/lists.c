@@ -179,19 +179,24 @@ int td_rpc_worker_list(struct td_rpc_call *call)
 
 static json_t *port_json(unsigned port)
 {
+	static const char *const steering[] = {[TD_STEERING_NONE] = "none",
+	    [TD_STEERING_RSS] = "rss",
+	    [TD_STEERING_RSS_SPI] = "rss-spi",
+	    [TD_STEERING_FLOW] = "flow"};
 	struct td_dp_port_info info = {0};
 	char mac[18];
 
 	td_dp_port_info(port, &info);
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", info.mac[0], info.mac[1], info.mac[2],
 	    info.mac[3], info.mac[4], info.mac[5]);
-	return json_pack("{s:o,s:o,s:s,s:s,s:i,s:b,s:i,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "name",
+	return json_pack("{s:o,s:o,s:s,s:s,s:i,s:b,s:i,s:i,s:b,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "name",
 	    td_rpc_json_text(info.name), "driver", td_rpc_json_text(info.driver), "role",
 	    info.role == TD_ROLE_INSIDE ? "inside" : "outside", "mac", mac, "mtu", (int)info.mtu, "link_up",
 	    (int)info.link_up, "rx_queues", (int)info.rx_queues, "tx_queues", (int)info.tx_queues, "rss",
-	    (int)info.rss, "rx_packets", U64(info.rx_packets), "rx_bytes", U64(info.rx_bytes), "tx_packets",
-	    U64(info.tx_packets), "tx_bytes", U64(info.tx_bytes), "rx_missed", U64(info.rx_missed),
-	    "rx_errors", U64(info.rx_errors), "tx_errors", U64(info.tx_errors));
+	    (int)info.rss, "steering", steering[info.steering], "rx_packets", U64(info.rx_packets),
+	    "rx_bytes", U64(info.rx_bytes), "tx_packets", U64(info.tx_packets), "tx_bytes",
+	    U64(info.tx_bytes), "rx_missed", U64(info.rx_missed), "rx_errors", U64(info.rx_errors),
+	    "tx_errors", U64(info.tx_errors));
 }
 
 int td_rpc_port_list(struct td_rpc_call *call)

@@ -48,6 +48,11 @@ static const struct td_rpc_field drain_fields[] = {
     {0},
 };
 static const struct td_rpc_field delete_fields[] = {{"force", TD_RPC_BOOLEAN, false, 0, 0}, {0}};
+static const struct td_rpc_field spi_fields[] = {
+    {"tunnel", TD_RPC_STRING, false, 0, 0},
+    {"worker", TD_RPC_INTEGER, false, 0, UINT32_MAX},
+    {0},
+};
 static const struct td_rpc_field sa_list_fields[] = {{"tunnel", TD_RPC_STRING, false, 0, 0}, {0}};
 static const struct td_rpc_field drop_list_fields[] = {{"all", TD_RPC_BOOLEAN, false, 0, 0}, {0}};
 
@@ -303,6 +308,29 @@ static int sa_delete(struct td_rpc_call *call)
 	return finish(call, rc, failed, "deleted", count);
 }
 
+static int sa_spi(struct td_rpc_call *call)
+{
+	uint64_t worker = td_rpc_params_integer(call->params, "worker", 0);
+	struct td_tunnel *tunnel;
+	uint32_t random;
+	int rc = td_rpc_tunnel_read(call, call->params, &tunnel);
+
+	if (rc)
+		return rc;
+	if (worker >= td_dp_worker_count())
+		return td_error_set(&call->error, -EINVAL, "spi", "worker",
+		    "is %llu, there are %u workers (0 to %u)", (unsigned long long)worker,
+		    td_dp_worker_count(), td_dp_worker_count() - 1);
+	rc = td_random(&random, sizeof(random));
+	if (rc)
+		return td_error_set(&call->error, rc, "spi", "", "there is no randomness");
+	uint32_t spi = td_sad_spi_fresh(call->rpc->context->sad, (unsigned)worker, random);
+	if (!spi)
+		return td_error_set(&call->error, -ENOSPC, "spi", "worker", "has an SA on each of its SPIs");
+	call->result = json_pack("{s:I,s:I}", "spi", (json_int_t)spi, "worker", (json_int_t)worker);
+	return 0;
+}
+
 static int version(struct td_rpc_call *call)
 {
 	call->result = json_pack("{s:s,s:s,s:i}", "program", "tandemd", "version", TD_VERSION, "protocol", 1);
@@ -318,6 +346,7 @@ static int events_subscribe(struct td_rpc_call *call)
 
 static const struct td_rpc_method methods[] = {
     {"version", no_fields, NULL, version},
+    {"sa.spi", spi_fields, NULL, sa_spi},
     {"sa.add", NULL, sa_fields, sa_add},
     {"sa.switch", NULL, name_fields, sa_switch},
     {"sa.drain", drain_fields, name_fields, sa_drain},

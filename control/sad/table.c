@@ -61,6 +61,17 @@ struct td_sa *td_sad_sa_find_in(const struct td_sad *sad, uint32_t spi)
 	return node ? &ENTRY_BY(node, by_spi)->sa : NULL;
 }
 
+uint32_t td_sad_spi_fresh(const struct td_sad *sad, unsigned worker, uint32_t random)
+{
+	for (uint32_t i = 0; i < 1u << TD_SPI_OWNER_SHIFT; i++) {
+		uint32_t spi = td_dp_spi_make(worker, random + i);
+
+		if (!td_sad_sa_find_in(sad, spi))
+			return spi;
+	}
+	return 0;
+}
+
 struct td_sa *td_sad_sa_find_out(const struct td_sad *sad, const struct td_tunnel *tunnel, uint32_t spi)
 {
 	struct td_hash_node *node = td_hash_first(&sad->out, out_hash(tunnel, spi));

@@ -205,6 +205,8 @@ Test(rpc, errors, .init = start, .fini = stop)
 	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096,\"activate\":true")), -32602, "activate"},
 	    {CALL("sa.add", SA(",\"key\":\"" KEY "\",\"spi\":4096,\"replay_window\":9000")), -32602,
 	        "replay_window"},
+	    {CALL("sa.spi", "{\"worker\":2}"), -32602, "worker"},
+	    {CALL("sa.spi", "{\"tunnel\":\"t9\"}"), 1, "tunnel"},
 	    {CALL("sa.add", "{\"sas\":{}}"), -32602, "sas"},
 	    {CALL("sa.add", "{\"sas\":[7]}"), -32602, ""},
 	    {CALL("sa.switch", "{\"spi\":4096}"), -32602, "tunnel"},
@@ -418,6 +420,21 @@ Test(rpc, policies_change_in_their_order, .init = start, .fini = stop)
 	cr_expect_eq(result_of(fd, CALL("policy.set", "{\"policies\":[]}"), "policies"), 0);
 	cr_expect_eq(fake_dp.policy_count, 2, "the tunnels' rules stay");
 	cr_expect_eq(fake_dp.hits_live, 2);
+Test(rpc, an_spi_for_a_worker, .init = start, .fini = stop)
+{
+	int fd = dial();
+	uint32_t spis[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		json_t *answer = ask(fd, CALL("sa.spi", "{\"tunnel\":\"t0\",\"worker\":1}"));
+		json_t *result = json_object_get(answer, "result");
+
+		spis[i] = (uint32_t)json_integer_value(json_object_get(result, "spi"));
+		cr_expect_eq(td_dp_spi_owner(spis[i]), 1);
+		cr_expect_eq(json_integer_value(json_object_get(result, "worker")), 1);
+		json_decref(answer);
+	}
+	cr_expect_neq(spis[0], spis[1], "equal once in 67 million runs");
 	close(fd);
 }
 

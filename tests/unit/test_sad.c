@@ -516,3 +516,16 @@ Test(sad, holds_200000_sas, .timeout = 60)
 	}
 	stop();
 }
+
+Test(sad, fresh_spis_are_unused, .init = start, .fini = stop)
+{
+	cr_expect_eq(td_sad_spi_fresh(sad, 1, 0x1000), 0x04001000);
+	cr_assert_eq(add(request("t0", false, 0x04001000, 1, false)), 0);
+	cr_assert_eq(add(request("t1", false, 0x04001001, 0, false)), 0);
+	cr_assert_eq(add(request("t1", true, 0x04001002, 0, false)), 0);
+	cr_expect_eq(td_sad_spi_fresh(sad, 1, 0x1000), 0x04001002, "those of the peers do not matter");
+	cr_expect_eq(td_sad_spi_fresh(sad, 0, 0x1000), 0x1000);
+	// The last one of a worker: the search goes on at its first.
+	cr_assert_eq(add(request("t0", false, 0x07ffffff, 1, false)), 0);
+	cr_expect_eq(td_sad_spi_fresh(sad, 1, 0x03ffffff), 0x04000100);
+}
