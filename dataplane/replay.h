@@ -85,7 +85,8 @@ static inline void td_replay_advance(struct td_replay *replay, uint64_t *bitmap,
 			steps = replay->word_mask + 1;
 		for (uint64_t i = 0; i < steps; i++)
 			bitmap[(word - i) & replay->word_mask] = 0;
-		replay->top = sequence;
+		// The control thread reads it for statistics: like a counter, the store must not tear.
+		__atomic_store_n(&replay->top, sequence, __ATOMIC_RELAXED);
 	}
 	bitmap[word & replay->word_mask] |= 1ull << (sequence & 63);
 }

@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--fast] [PATTERN...]
 #
-# --fast leaves out the clang build and the sanitizer round. With PATTERNs only the unit and wire tests whose name contains
+# --fast leaves out the clang build and the sanitizer rounds. With PATTERNs only the unit and wire tests whose name contains
 # one of them run: unit tests by program (test_replay), wire tests by module, class or method.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -14,6 +14,7 @@ RESULTS=$ROOT/build/test-results
 UNIT_TIMEOUT_S=120
 WIRE_TIMEOUT_S=400
 DEMO_TIMEOUT_S=180
+RACE_TIMEOUT_S=180
 # abort_on_error stays off: the exit status is what the lab checks, and a core dump would hold keys.
 export ASAN_OPTIONS="detect_leaks=1:exitcode=99:abort_on_error=0"
 export UBSAN_OPTIONS="halt_on_error=1:exitcode=99:print_stacktrace=1"
@@ -132,6 +133,36 @@ demo()
 	tap_one "$RESULTS/demo.tap" "demo with 10 rollovers" $?
 }
 
+# fails_with STATUS COMMAND...
+fails_with()
+{
+	local expected=$1
+	shift
+	"$@"
+	[ $? -eq "$expected" ]
+}
+
+build_race()
+{
+	local directory=$ROOT/build-race
+	[ -f "$directory/build.ninja" ] || meson setup "$directory" "$ROOT" -Dsanitize_threads=true -Doptimization=1 || return
+	ninja -C "$directory" tests/race/race
+}
+
+# Two workers under ThreadSanitizer, without suppressions; and mistakes on purpose, which it must find.
+races()
+{
+	local fault command=("$ROOT/build-race/tests/race/race")
+	# Libraries at more random addresses than ThreadSanitizer has shadows for.
+	[ "$(cat /proc/sys/vm/mmap_rnd_bits)" -le 28 ] || command=(setarch -R "${command[@]}")
+	export TSAN_OPTIONS="halt_on_error=1:exitcode=66"
+	check build-race build_race || return
+	check race supervised "$RACE_TIMEOUT_S" "${command[@]}"
+	for fault in foreign-state early-free; do
+		check "race-$fault" fails_with 66 supervised "$RACE_TIMEOUT_S" "${command[@]}" --provoke "$fault"
+	done
+}
+
 run_all()
 {
 	if ! install_missing "${BUILD_PACKAGES[@]}" "${LAB_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; then
@@ -150,6 +181,7 @@ run_all()
 		check bench-micro-quick "$ROOT/build/bench/micro" --quick
 	fi
 	[ -n "$fast" ] && return
+	[ "${#patterns[@]}" -eq 0 ] && races
 	check build-asan build build-asan -Dsanitize=true || return
 	unit_tests build-asan
 	TANDEM_SLOW=1 wire_tests build-asan
