@@ -20,6 +20,9 @@
 #define TD_PUNT_RING 1024 // packets from one worker to the kernel
 #define TD_INJECT_RING 1024 // packets from the kernel to one worker
 #define TD_EVENT_RING 1024 // events from one worker
+#define TD_TRACE_RING 4096 // trace records from one worker
+#define TD_TRACE_PACKETS_MAX 1000u // packets of one trace
+#define TD_TRACE_SHOW_MAX 50u // packets of one answer: the control thread has more to do than to show them
 
 // Punted packets per second and worker, by class: a flood of one class leaves the others alone.
 #define TD_PUNT_ARP_PER_S 2000

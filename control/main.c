@@ -42,6 +42,7 @@ struct daemon {
 	struct td_rpc *rpc;
 	struct td_sad *sad;
 	struct td_policies *policies;
+	struct td_tracer *tracer;
 	struct td_rpc_context rpc_context;
 	struct td_events events;
 	int signal_fd;
@@ -142,12 +143,14 @@ static bool tick(void *context)
 {
 	struct daemon *daemon = context;
 	unsigned count, punted;
+	bool traced;
 
 	count = td_events_take(&daemon->events);
 	td_taps_resume(daemon->taps);
 	punted = td_dp_punt_receive(PUNT_BATCH, td_taps_punt, daemon->taps);
+	traced = td_tracer_tick(daemon->tracer);
 	td_dp_reclaim();
-	return count > 0 || punted > 0;
+	return count > 0 || punted > 0 || traced;
 }
 
 static enum exit_code serve(struct daemon *daemon)
@@ -175,10 +178,15 @@ static enum exit_code control_run(struct daemon *daemon)
 	enum exit_code code = EXIT_START;
 	struct td_error error = {0};
 
+	daemon->tracer = td_tracer_create();
+	if (daemon->tracer == NULL) {
+		td_log_error("out of memory");
+		return code;
+	}
 	daemon->taps = td_taps_create(daemon->loop, daemon->config, &error);
 	if (daemon->taps == NULL) {
 		start_failed("cannot make the kernel interfaces", &error);
-		return code;
+		goto destroy_tracer;
 	}
 	daemon->netlink = td_netlink_create(daemon->loop, daemon->config, daemon->taps, &error);
 	if (daemon->netlink == NULL) {
@@ -187,7 +195,8 @@ static enum exit_code control_run(struct daemon *daemon)
 	}
 	// The socket comes first because the SAD sends its events there; nothing is answered before the loop
 	// runs.
-	daemon->rpc_context = (struct td_rpc_context){.loop = daemon->loop, .config = daemon->config};
+	daemon->rpc_context =
+	    (struct td_rpc_context){.loop = daemon->loop, .config = daemon->config, .tracer = daemon->tracer};
 	daemon->rpc = td_rpc_create(&daemon->rpc_context, &error);
 	if (daemon->rpc == NULL) {
 		start_failed("cannot open the control socket", &error);
@@ -216,6 +225,8 @@ destroy_netlink:
 	td_netlink_destroy(daemon->netlink);
 destroy_taps:
 	td_taps_destroy(daemon->taps);
+destroy_tracer:
+	td_tracer_destroy(daemon->tracer);
 	return code;
 }
 

@@ -33,6 +33,8 @@ void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf)
 		td_drop(worker, mbuf, TD_DROP_ESP_NO_SA);
 		return;
 	}
+	if (unlikely(worker->watched))
+		td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_SA);
 	worker->acquire[worker->acquire_count++] = (struct td_acquire){
 	    .mbuf = mbuf, .deadline_tsc = worker->now_tsc + td_dp.tsc_hz / 1000 * TD_ACQUIRE_HOLD_MS};
 }

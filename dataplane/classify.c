@@ -139,6 +139,8 @@ static void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf
 		if (headers->fragment) {
 			bool protected = headers->protocol == IPPROTO_ESP || headers->protocol == IPPROTO_AH;
 
+			if (unlikely(worker->watched))
+				td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_FRAGMENTS);
 			mbuf = td_reassembly_take(worker->reassembly[protected], mbuf, worker->now_tsc);
 			if (!mbuf)
 				return;
@@ -169,6 +171,8 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 	// Pairs with the release in policy.c.
 	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, mbufs, rules, count);
 	td_policy_hits_count(worker, rules, count);
+	if (unlikely(worker->watched))
+		td_trace_policy(worker, false, mbufs, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
 		bool local = is_local(mbuf);
@@ -272,7 +276,6 @@ static void frame(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
 		td_drop(worker, mbuf, TD_DROP_RX_OTHER_MAC);
 		return;
 	}
-	*td_packet(mbuf) = (struct td_packet){.port = port};
 	switch (rte_be_to_cpu_16(ether->ether_type)) {
 	case RTE_ETHER_TYPE_IPV4:
 		ip(worker, port, mbuf, 4, out);
@@ -288,6 +291,13 @@ static void frame(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
 	}
 }
 
+static void classified_trace(struct td_worker *worker, const struct classified *out)
+{
+	td_trace_codes(worker, out->esp, out->esp_count, TD_TRACE_CLASSIFIED, TD_TRACE_CLASS_ESP);
+	td_trace_codes(worker, out->transit, out->transit_count, TD_TRACE_CLASSIFIED, TD_TRACE_CLASS_TRANSIT);
+	td_trace_codes(worker, out->plain_in, out->plain_in_count, TD_TRACE_CLASSIFIED, TD_TRACE_CLASS_PLAIN);
+}
+
 void td_classify(struct td_worker *worker, uint8_t port, struct rte_mbuf **mbufs, unsigned count)
 {
 	struct classified out;
@@ -296,8 +306,13 @@ void td_classify(struct td_worker *worker, uint8_t port, struct rte_mbuf **mbufs
 	for (unsigned i = 0; i < count; i++) {
 		if (i + 4 < count)
 			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 4], void *));
+		*td_packet(mbufs[i]) = (struct td_packet){.port = port};
+		if (unlikely(worker->watched))
+			td_observe_received(worker, port, mbufs[i]);
 		frame(worker, port, mbufs[i], &out);
 	}
+	if (unlikely(worker->watched))
+		classified_trace(worker, &out);
 	if (out.esp_count)
 		td_esp_in(worker, out.esp, out.esp_count);
 	if (out.transit_count)

@@ -410,6 +410,8 @@ static enum td_drop admit(struct td_worker *worker, const struct pending *pendin
 static enum td_drop reveal(struct td_worker *worker, struct pending *pending, const struct td_crypt_op *op)
 {
 	if (!op->authentic) {
+		if (unlikely(worker->watched))
+			td_trace_code(worker, pending->mbuf, TD_TRACE_ICV, false);
 		auth_failed(worker, pending);
 		return TD_DROP_ESP_AUTH;
 	}
@@ -418,8 +420,11 @@ static enum td_drop reveal(struct td_worker *worker, struct pending *pending, co
 		pending->dummy = true;
 		return TD_DROP_COUNT;
 	}
-	if (reason != TD_DROP_COUNT)
+	if (reason != TD_DROP_COUNT) {
 		td_counter_add(&pending->sa->malformed, 1);
+		if (unlikely(worker->watched))
+			td_trace_code(worker, pending->mbuf, TD_TRACE_ICV, true);
+	}
 	return reason;
 }
 
@@ -465,6 +470,20 @@ static enum td_drop verdict(
 	return reason == TD_DROP_COUNT && pending->dummy ? TD_DROP_ESP_DUMMY : reason;
 }
 
+static void opened_trace(struct td_worker *worker, const struct pending *pending,
+    const struct td_policy_rule *const *rules, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct rte_mbuf *mbuf = pending[i].mbuf;
+
+		td_trace_code(worker, mbuf, TD_TRACE_ICV, true);
+		if (pending[i].dummy)
+			continue;
+		td_trace_opened(worker, mbuf);
+		td_trace_policy(worker, false, &mbuf, &rules[i], 1);
+	}
+}
+
 static void conclude(struct td_worker *worker, const struct pending *pending, unsigned count)
 {
 	const struct td_policy_rule *rules[TD_BURST];
@@ -477,6 +496,8 @@ static void conclude(struct td_worker *worker, const struct pending *pending, un
 	// Pairs with the release in policy.c.
 	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, inner, rules, count);
 	td_policy_hits_count(worker, rules, count);
+	if (unlikely(worker->watched))
+		opened_trace(worker, pending, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = pending[i].mbuf;
 		enum td_drop reason = verdict(worker, &pending[i], rules[i]);
@@ -494,6 +515,25 @@ static void conclude(struct td_worker *worker, const struct pending *pending, un
 	td_inward(worker, inner, passed);
 }
 
+// The packet still starts at its outer header. What came too short to tell a sequence number never had its
+// window looked at.
+static void prepared_trace(
+    struct td_worker *worker, const struct td_sa_in *sa, struct rte_mbuf *mbuf, enum td_drop reason)
+{
+	uint32_t low = rte_be_to_cpu_32(
+	    rte_pktmbuf_mtod_offset(mbuf, const struct rte_esp_hdr *, td_packet(mbuf)->esp_offset)->seq);
+	enum td_trace_replay verdict = TD_TRACE_REPLAY_NONE;
+
+	if (reason == TD_DROP_COUNT)
+		verdict = TD_TRACE_REPLAY_OK;
+	else if (reason == TD_DROP_ESP_REPLAY)
+		verdict = TD_TRACE_REPLAY_SEEN;
+	else if (reason == TD_DROP_ESP_REPLAY_OLD)
+		verdict = TD_TRACE_REPLAY_OLD;
+	td_trace_sa(worker, mbuf, TD_TRACE_ESP_IN, sa->spi, sa->tunnel->id,
+	    sa->esn ? td_replay_infer(&sa->replay, low) : low, verdict);
+}
+
 void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
 {
 	struct pending pending[TD_BURST];
@@ -506,11 +546,16 @@ void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 		if (!sa)
 			continue;
 		enum td_drop reason = prepare(sa, mbufs[i], &pending[ready], &ops[ready]);
-		if (reason == TD_DROP_COUNT)
+		if (reason == TD_DROP_COUNT) {
 			ready++;
-		else
-			td_drop(worker, mbufs[i], reason);
+			continue;
+		}
+		if (unlikely(worker->watched))
+			prepared_trace(worker, sa, mbufs[i], reason);
+		td_drop(worker, mbufs[i], reason);
 	}
+	for (unsigned i = 0; unlikely(worker->watched) && i < ready; i++)
+		prepared_trace(worker, pending[i].sa, pending[i].mbuf, TD_DROP_COUNT);
 	ready = open_all(worker, pending, ops, ready);
 	if (ready)
 		conclude(worker, pending, ready);

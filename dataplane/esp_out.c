@@ -330,6 +330,17 @@ static void udp_checksum(struct rte_mbuf *mbuf, uint16_t offset)
 	udp->dgram_cksum = td_ip_upper_checksum(mbuf, offset, IPPROTO_UDP);
 }
 
+static void batch_trace(struct td_worker *worker, const struct batch *batch)
+{
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct td_crypt_op *op = &batch->ops[i];
+		const struct rte_esp_hdr *esp = (const struct rte_esp_hdr *)op->esp;
+
+		td_trace_sa(worker, batch->sealed[i], TD_TRACE_ESP_OUT, rte_be_to_cpu_32(esp->spi),
+		    td_packet(batch->sealed[i])->tunnel, op->sequence, 0);
+	}
+}
+
 // Seals and sends what the batch has.
 static void batch_finish(struct td_worker *worker, struct batch *batch)
 {
@@ -347,6 +358,8 @@ static void batch_finish(struct td_worker *worker, struct batch *batch)
 		if (unlikely(batch->udp[i]))
 			udp_checksum(batch->sealed[i], batch->udp[i]);
 	}
+	if (unlikely(worker->watched))
+		batch_trace(worker, batch);
 	td_counter_add(&worker->counters.esp_out_packets, batch->count);
 	td_counter_add(&worker->counters.esp_out_bytes, bytes);
 	td_forward(worker, batch->sealed, batch->count, false);

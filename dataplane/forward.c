@@ -59,6 +59,8 @@ static bool is_inside(const struct td_adjacency *adjacency)
 
 void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count, bool inside_only)
 {
+	if (unlikely(worker->watched))
+		td_trace_routes(worker, mbufs, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
 		const struct td_adjacency *adjacency = td_ip_route(mbuf);

@@ -6,6 +6,8 @@
 void td_handoff(struct td_worker *worker, unsigned target, struct rte_mbuf *mbuf, enum td_stage stage)
 {
 	td_packet(mbuf)->stage = stage;
+	if (unlikely(worker->watched))
+		td_trace_code(worker, mbuf, TD_TRACE_HANDOFF, target);
 	if (rte_ring_sp_enqueue(td_dp.workers[target]->handoff[worker->id], mbuf)) {
 		td_drop(worker, mbuf, TD_DROP_HANDOFF_FULL);
 		return;

@@ -36,6 +36,8 @@ void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_ad
 
 		(void)td_event_raise(worker, &event); // if not, the sender's next packet asks again
 	}
+	if (unlikely(worker->watched))
+		td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_NEIGHBOUR);
 	worker->held[worker->held_count++] = (struct td_held){
 	    .mbuf = mbuf,
 	    .next_hop = next_hop,

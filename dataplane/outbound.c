@@ -32,6 +32,8 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 	// Pairs with the release in policy.c.
 	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, mbufs, rules, count);
 	td_policy_hits_count(worker, rules, count);
+	if (unlikely(worker->watched))
+		td_trace_policy(worker, true, mbufs, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		if (!rules[i]) {
 			td_drop(worker, mbufs[i], TD_DROP_POLICY_NONE);

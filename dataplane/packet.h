@@ -24,6 +24,7 @@ struct td_packet {
 	bool guarded; // quotes a packet that came protected: not to leave in plaintext
 	bool own; // made by the control thread: starts at its IP header and is only forwarded
 	bool kernel; // sent by the kernel: no hop was made, and its Ethernet header is in the headroom
+	uint32_t trace; // mark of a packet under trace (trace.h), 0: none
 };
 
 static inline struct td_packet *td_packet(struct rte_mbuf *mbuf)

@@ -196,6 +196,8 @@ void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf)
 		td_drop(worker, mbuf, TD_DROP_TX_FULL);
 		return;
 	}
+	if (unlikely(worker->watched))
+		td_observe_sent(worker, port, mbuf);
 	buffer->mbufs[buffer->count++] = mbuf;
 }
 

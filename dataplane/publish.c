@@ -199,6 +199,7 @@ static void worker_free(struct td_worker *worker)
 		ring_free(worker->punt[class], true);
 	ring_free(worker->inject, true);
 	ring_free(worker->events, false);
+	ring_free(worker->trace_ring, false);
 	for (unsigned i = 0; i < 2; i++)
 		td_reassembly_destroy(worker->reassembly[i]);
 	td_spi_table_fini(&worker->spi_table);
@@ -214,6 +215,7 @@ void td_dp_stop(void)
 	for (unsigned i = 0; i < td_dp.port_count; i++)
 		td_port_close(i);
 	if (td_rcu_qsbr) {
+		td_dp_trace_stop();
 		td_policy_fini();
 		td_rcu_drain();
 	}

@@ -10,6 +10,7 @@
 #include "common/ip.h"
 #include "common/limits.h"
 #include "common/secret.h"
+#include "dataplane/watch.h"
 
 #include <stdbool.h>
 #include <stddef.h>

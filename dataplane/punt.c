@@ -77,6 +77,8 @@ void td_punt_frame(struct td_worker *worker, unsigned port, struct rte_mbuf *mbu
 		return;
 	}
 	td_packet(mbuf)->port = (uint8_t)port;
+	if (unlikely(worker->watched) && !rte_ring_full(worker->punt[class]))
+		td_trace_port(worker, mbuf, TD_TRACE_PUNTED, port);
 	if (rte_ring_sp_enqueue(worker->punt[class], mbuf)) {
 		td_drop(worker, mbuf, TD_DROP_PUNT_FULL);
 		return;
@@ -156,6 +158,9 @@ void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned
 	unsigned outbound_count = 0;
 
 	td_counter_add(&worker->counters.injected, count);
+	for (unsigned i = 0; unlikely(worker->watched) && i < count; i++)
+		if (!td_packet(mbufs[i])->own)
+			td_observe_injected(worker, td_packet(mbufs[i])->port, mbufs[i]);
 	for (unsigned i = 0; i < count; i++)
 		if (td_packet(mbufs[i])->own)
 			td_forward(worker, &mbufs[i], 1, false);

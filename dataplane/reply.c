@@ -63,6 +63,8 @@ void td_reply(struct td_worker *worker, struct rte_mbuf *offending, enum td_icmp
 	                                                  error, RTE_MAX(mtu, TD_IPV6_MTU_MIN));
 	if (!reply)
 		return;
+	if (unlikely(worker->watched))
+		td_trace_code(worker, offending, TD_TRACE_REPLY, 0);
 	td_packet(reply)->port = (uint8_t)port;
 	td_packet(reply)->guarded = td_packet(offending)->decrypted;
 	reply_send(worker, reply);
@@ -77,6 +79,9 @@ int td_cut(struct td_worker *worker, struct rte_mbuf *mbuf, uint16_t mtu, struct
 	if (td_ip_family(mbuf) == 4)
 		count = td_fragment_ipv4(mbuf, fragments, TD_FRAGMENTS_MAX, mtu, td_dp.pool);
 	if (count > 0) {
+		// The fragments carry the packet's mark on.
+		if (unlikely(worker->watched))
+			td_trace_code(worker, mbuf, TD_TRACE_CUT, (unsigned)count);
 		rte_pktmbuf_free(mbuf);
 		return count;
 	}

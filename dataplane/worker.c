@@ -106,6 +106,7 @@ int td_worker_run(void *argument)
 	rte_rcu_qsbr_thread_online(td_rcu_qsbr, worker->id);
 	while (!__atomic_load_n(&td_dp.stop, __ATOMIC_RELAXED)) {
 		worker->now_tsc = rte_rdtsc();
+		td_watch_look(worker);
 		unsigned work = receive_ports(worker);
 		work += td_handoff_receive(worker);
 		work += receive_injected(worker);

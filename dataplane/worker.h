@@ -14,6 +14,7 @@
 #include "dataplane/publish.h"
 #include "dataplane/spi_table.h"
 #include "dataplane/suite.h"
+#include "dataplane/trace.h"
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
@@ -59,7 +60,7 @@ struct td_worker_counters {
 	uint64_t esp_in_packets, esp_in_bytes, esp_out_packets, esp_out_bytes;
 	uint64_t punted, injected, handoff_in, handoff_out, held;
 	uint64_t drops[TD_DROP_COUNT];
-	uint64_t events_lost;
+	uint64_t events_lost, trace_lost;
 };
 
 struct td_worker {
@@ -76,9 +77,13 @@ struct td_worker {
 	struct rte_ring *events; // to control (SPSC), struct td_event
 	// Chunks of policy_hits.h. Writer of the pointers: control; of the counters in them: the owner.
 	uint64_t *hits[TD_HITS_CHUNKS];
+	// To control (SPSC), struct td_trace_record. Writer: control, before it publishes a trace.
+	struct rte_ring *trace_ring;
 
 	// What the owner writes, apart from what other workers read above.
 	alignas(RTE_CACHE_LINE_SIZE) uint64_t now_tsc; // start of this loop. Owner
+	const struct td_trace *trace; // that runs in this loop, or NULL. Owner
+	bool watched; // there is one: the only thing that stages look at. Owner
 	struct td_bucket punt_buckets[TD_PUNT_CLASSES]; // owner
 	struct td_bucket unknown_spi_bucket, acquire_bucket, icmp_bucket, pmtu_bucket; // owner
 	unsigned held_count; // owner
@@ -115,6 +120,9 @@ struct td_dp {
 	struct td_policy_set *policies; // writer: control (release store); workers acquire it once per stage
 	uint32_t switch_generation; // grows with each switch. Writer: control
 	bool stop; // writer: control
+	struct td_trace
+	    *trace; // NULL: none runs. Writer: control (release store); workers acquire it once per loop
+	uint64_t trace_lost; // records lost before it was started. Control
 	uint64_t control_drops[TD_DROP_COUNT]; // writer: control
 };
 extern struct td_dp td_dp;
@@ -132,7 +140,17 @@ int td_worker_run(void *worker);
 static inline void td_drop(struct td_worker *worker, struct rte_mbuf *mbuf, enum td_drop reason)
 {
 	td_counter_add(&worker->counters.drops[reason], 1);
+	if (unlikely(worker->watched))
+		td_trace_code(worker, mbuf, TD_TRACE_DROPPED, reason);
 	rte_pktmbuf_free(mbuf);
+}
+
+// What is watched in this loop of the worker.
+static inline void td_watch_look(struct td_worker *worker)
+{
+	// Pairs with the release in trace.c: a trace is complete when it is seen.
+	worker->trace = __atomic_load_n(&td_dp.trace, __ATOMIC_ACQUIRE);
+	worker->watched = worker->trace != NULL;
 }
 
 // Takes a token if there is one.

@@ -75,6 +75,7 @@ enum td_exit td_response_print(const struct td_call *call, json_t *response);
 enum td_exit td_run_sa_load(struct td_call *call);
 enum td_exit td_run_events(struct td_call *call);
 enum td_exit td_run_method(struct td_call *call);
+enum td_exit td_run_trace_show(struct td_call *call);
 enum td_exit td_run_ping(struct td_call *call);
 
 // What people see.

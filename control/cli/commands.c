@@ -84,6 +84,17 @@ static const struct td_option ping_options[] = {
     {"wait", TD_OPTION_LOCAL, false, "SECONDS", "keep trying for so long"},
     {0},
 };
+static const struct td_option trace_start_options[] = {
+    {"count", TD_OPTION_NUMBER, false, "N", "packets to trace, 1 to 1000 (default 10)"},
+    {"filter", TD_OPTION_TEXT, false, "FILTER",
+        "\"src=PREFIX dst=PREFIX proto=NAME spi=N port=NAME drop=REASON\""},
+    {"worker", TD_OPTION_NUMBER, false, "N", "only packets that this worker receives"},
+    {0},
+};
+static const struct td_option trace_show_options[] = {
+    {"follow", TD_OPTION_FLAG, false, NULL, "show packets as they are done, until the trace ends"},
+    {0},
+};
 static const struct td_option no_options[] = {{0}};
 
 #define LIST(noun, method, help, print)                                                                      \
@@ -118,6 +129,12 @@ const struct td_command td_commands[] = {
         td_print_drops},
     {"events", NULL, "events.subscribe", "follow events", TD_OPERAND_NONE, events_options, td_run_events,
         NULL},
+    {"trace", "start", "trace.start", "show what is decided about the next packets", TD_OPERAND_NONE,
+        trace_start_options, td_call_run, td_print_done},
+    {"trace", "show", "trace.show", "what was decided about the traced packets", TD_OPERAND_NONE,
+        trace_show_options, td_run_trace_show, NULL},
+    {"trace", "stop", "trace.stop", "end the trace; it can still be shown", TD_OPERAND_NONE, no_options,
+        td_call_run, td_print_done},
     {"call", NULL, NULL, "call a method of the control protocol", TD_OPERAND_CALL, no_options, td_run_method,
         td_print_json},
     {"version", NULL, "version", "version of the daemon", TD_OPERAND_NONE, no_options, td_call_run,

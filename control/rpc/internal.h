@@ -90,6 +90,11 @@ extern const struct td_rpc_field td_rpc_policy_fields[], td_rpc_policy_set_field
 int td_rpc_policy_set(struct td_rpc_call *call);
 int td_rpc_policy_add(struct td_rpc_call *call);
 int td_rpc_policy_remove(struct td_rpc_call *call);
+// watch.c
+extern const struct td_rpc_field td_rpc_trace_start_fields[], td_rpc_trace_show_fields[];
+int td_rpc_trace_start(struct td_rpc_call *call);
+int td_rpc_trace_show(struct td_rpc_call *call);
+int td_rpc_trace_stop(struct td_rpc_call *call);
 
 // json.c
 // From now on memory that jansson frees is wiped: keys come in as JSON strings.

@@ -362,6 +362,9 @@ static const struct td_rpc_method methods[] = {
     {"drop.list", drop_list_fields, NULL, td_rpc_drop_list},
     {"suite.list", no_fields, NULL, td_rpc_suite_list},
     {"events.subscribe", no_fields, NULL, events_subscribe},
+    {"trace.start", td_rpc_trace_start_fields, NULL, td_rpc_trace_start},
+    {"trace.show", td_rpc_trace_show_fields, NULL, td_rpc_trace_show},
+    {"trace.stop", no_fields, NULL, td_rpc_trace_stop},
 };
 
 const struct td_rpc_method *td_rpc_method_find(const char *name)

@@ -297,3 +297,44 @@ void td_dp_tunnel_route_delete(const struct td_prefix *prefix)
 {
 	(void)prefix;
 }
+
+// ---- trace ------------------------------------------------------------------------------------
+
+int td_dp_trace_start(const struct td_dp_filter *filter, unsigned count, int worker)
+{
+	(void)count;
+	(void)worker;
+	fake_dp.tracing = true;
+	fake_dp.trace_filter = *filter;
+	return 0;
+}
+
+void td_dp_trace_stop(void)
+{
+	fake_dp.tracing = false;
+}
+
+unsigned td_dp_trace_receive(struct td_trace_record *records, unsigned max)
+{
+	unsigned count = fake_dp.record_count < max ? fake_dp.record_count : max;
+
+	memcpy(records, fake_dp.records, count * sizeof(*records));
+	fake_dp.records += count;
+	fake_dp.record_count -= count;
+	return count;
+}
+
+uint64_t td_dp_trace_lost(void)
+{
+	return 0;
+}
+
+bool td_dp_trace_full(void)
+{
+	return false;
+}
+
+uint64_t td_dp_trace_age_ns(void)
+{
+	return fake_dp.trace_age_ns;
+}

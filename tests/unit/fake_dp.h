@@ -18,6 +18,11 @@ struct fake_dp {
 	    hits_live; // td_dp_policy_set; the last list's length
 	struct td_dp_policy policies[8]; // its beginning
 	struct td_sa_stats in_stats, out_stats; // of every SA
+	const struct td_trace_record *records; // of workers under trace, not taken yet
+	unsigned record_count;
+	bool tracing;
+	struct td_dp_filter trace_filter; // of the last trace
+	uint64_t trace_age_ns;
 };
 extern struct fake_dp fake_dp;
 
