@@ -21,6 +21,12 @@
 #define TD_INJECT_RING 1024 // packets from the kernel to one worker
 #define TD_EVENT_RING 1024 // events from one worker
 #define TD_TRACE_RING 4096 // trace records from one worker
+#define TD_CAPTURE_RING 1024 // captured frames from one worker
+#define TD_CAPTURE_BUFFERS 4095 // captured frames that have not been written yet
+#define TD_CAPTURE_SNAPLEN_MAX 9216u // the longest frame: TD_MTU_MAX and what Ethernet puts around it
+#define TD_CAPTURE_SNAPLEN_MIN 64u
+#define TD_CAPTURE_COUNT_MAX 1000000000u
+#define TD_CAPTURE_COUNT_DEFAULT 100000u // nobody fills a disk by forgetting a capture
 #define TD_TRACE_PACKETS_MAX 1000u // packets of one trace
 #define TD_TRACE_SHOW_MAX 50u // packets of one answer: the control thread has more to do than to show them
 

@@ -43,6 +43,7 @@ struct daemon {
 	struct td_sad *sad;
 	struct td_policies *policies;
 	struct td_tracer *tracer;
+	struct td_recorder *recorder;
 	struct td_rpc_context rpc_context;
 	struct td_events events;
 	int signal_fd;
@@ -143,14 +144,15 @@ static bool tick(void *context)
 {
 	struct daemon *daemon = context;
 	unsigned count, punted;
-	bool traced;
+	bool traced, captured;
 
 	count = td_events_take(&daemon->events);
 	td_taps_resume(daemon->taps);
 	punted = td_dp_punt_receive(PUNT_BATCH, td_taps_punt, daemon->taps);
 	traced = td_tracer_tick(daemon->tracer);
+	captured = td_recorder_tick(daemon->recorder);
 	td_dp_reclaim();
-	return count > 0 || punted > 0 || traced;
+	return count > 0 || punted > 0 || traced || captured;
 }
 
 static enum exit_code serve(struct daemon *daemon)
@@ -179,14 +181,15 @@ static enum exit_code control_run(struct daemon *daemon)
 	struct td_error error = {0};
 
 	daemon->tracer = td_tracer_create();
-	if (daemon->tracer == NULL) {
+	daemon->recorder = td_recorder_create(daemon->config);
+	if (daemon->tracer == NULL || daemon->recorder == NULL) {
 		td_log_error("out of memory");
-		return code;
+		goto destroy_watch;
 	}
 	daemon->taps = td_taps_create(daemon->loop, daemon->config, &error);
 	if (daemon->taps == NULL) {
 		start_failed("cannot make the kernel interfaces", &error);
-		goto destroy_tracer;
+		goto destroy_watch;
 	}
 	daemon->netlink = td_netlink_create(daemon->loop, daemon->config, daemon->taps, &error);
 	if (daemon->netlink == NULL) {
@@ -195,8 +198,12 @@ static enum exit_code control_run(struct daemon *daemon)
 	}
 	// The socket comes first because the SAD sends its events there; nothing is answered before the loop
 	// runs.
-	daemon->rpc_context =
-	    (struct td_rpc_context){.loop = daemon->loop, .config = daemon->config, .tracer = daemon->tracer};
+	daemon->rpc_context = (struct td_rpc_context){
+	    .loop = daemon->loop,
+	    .config = daemon->config,
+	    .tracer = daemon->tracer,
+	    .recorder = daemon->recorder,
+	};
 	daemon->rpc = td_rpc_create(&daemon->rpc_context, &error);
 	if (daemon->rpc == NULL) {
 		start_failed("cannot open the control socket", &error);
@@ -225,7 +232,8 @@ destroy_netlink:
 	td_netlink_destroy(daemon->netlink);
 destroy_taps:
 	td_taps_destroy(daemon->taps);
-destroy_tracer:
+destroy_watch:
+	td_recorder_destroy(daemon->recorder);
 	td_tracer_destroy(daemon->tracer);
 	return code;
 }

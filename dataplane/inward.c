@@ -14,6 +14,8 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 		const struct td_adjacency *adjacency = td_ip_route(mbuf);
 
 		if (adjacency && adjacency->kind == TD_ADJ_LOCAL) {
+			if (unlikely(worker->watched) && td_packet(mbuf)->decrypted)
+				td_observe_plain(worker, mbuf, false);
 			td_punt(worker, adjacency->port, mbuf, td_punt_classify(mbuf));
 			continue;
 		}
@@ -28,6 +30,9 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 		else
 			outside[outside_count++] = mbuf;
 	}
+	for (unsigned i = 0; unlikely(worker->watched) && i < outside_count; i++)
+		if (td_packet(outside[i])->decrypted)
+			td_observe_plain(worker, outside[i], false);
 	td_forward(worker, inside, inside_count, true);
 	td_outbound(worker, outside, outside_count);
 }

@@ -52,5 +52,8 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 			break;
 		}
 	}
+	for (unsigned i = 0; unlikely(worker->watched) && i < protect_count; i++)
+		if (td_packet(protect[i])->kernel)
+			td_observe_plain(worker, protect[i], true);
 	td_esp_out(worker, protect, protect_count);
 }

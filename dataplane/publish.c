@@ -216,8 +216,10 @@ void td_dp_stop(void)
 		td_port_close(i);
 	if (td_rcu_qsbr) {
 		td_dp_trace_stop();
+		td_dp_capture_stop();
 		td_policy_fini();
 		td_rcu_drain();
+		td_capture_fini();
 	}
 	for (unsigned i = 0; i < td_dp.worker_count; i++)
 		if (td_dp.workers[i])

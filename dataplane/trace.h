@@ -63,3 +63,6 @@ void td_observe_received(struct td_worker *worker, unsigned port, struct rte_mbu
 void td_observe_injected(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
 // A frame that a port is about to send.
 void td_observe_sent(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
+// A plain packet of a tunnel that passes no inside port: out of the tunnel, or (outbound) of the kernel,
+// whose Ethernet header is still in the headroom. It starts at its IP header.
+void td_observe_plain(struct td_worker *worker, struct rte_mbuf *mbuf, bool outbound);

@@ -97,3 +97,46 @@ uint64_t td_dp_trace_lost(void);
 bool td_dp_trace_full(void);
 // Nanoseconds since the trace was started.
 uint64_t td_dp_trace_age_ns(void);
+
+// ---- capture ----------------------------------------------------------------------------------
+
+enum td_capture_side {
+	TD_CAPTURE_PLAIN = 1, // frames of inside ports, and plain packets of tunnels that no inside port sees
+	TD_CAPTURE_PROTECTED = 2, // frames of outside ports
+	TD_CAPTURE_BOTH = 3,
+};
+
+struct td_dp_capture {
+	struct td_dp_filter filter; // holds for each frame as it is captured; drop means nothing
+	enum td_capture_side side;
+	unsigned snaplen; // bytes that are kept of a frame
+	uint64_t count; // frames
+};
+
+enum td_capture_kind {
+	TD_CAPTURE_FRAME, // as a port received or sent it
+	TD_CAPTURE_OPENED, // out of a tunnel, for the gateway or back to the outside; Ethernet header made up
+	TD_CAPTURE_OWN, // of the gateway itself, before it is sealed
+};
+
+struct td_capture_frame {
+	uint64_t age_ns; // how long ago it was captured
+	const uint8_t *bytes;
+	uint32_t captured, length; // bytes that are there, and that the frame had
+	uint8_t port, worker;
+	bool outbound;
+	enum td_capture_kind kind;
+};
+typedef void (*td_capture_fn)(void *context, const struct td_capture_frame *frame);
+
+// From now on workers copy frames. Returns 0, -ENOMEM, or -EBUSY: the last capture has not been freed yet.
+int td_dp_capture_start(const struct td_dp_capture *capture);
+// Hands at most max copies to fn. Those of one worker are in order. Returns how many.
+unsigned td_dp_capture_receive(unsigned max, td_capture_fn fn, void *context);
+// No more frames are copied, but for those of workers that have not seen it yet.
+void td_dp_capture_stop(void);
+// Behind td_dp_capture_stop: frees the capture when no worker sees it any more and all copies were received.
+// False: not yet.
+bool td_dp_capture_free(void);
+// Frames that found no buffer or no room in a ring, since the capture was started.
+uint64_t td_dp_capture_lost(void);

@@ -4,6 +4,7 @@
 // One worker thread and what it owns. Read-only after start unless a writer is named.
 // "owner" is the worker's own thread, "control" the control thread.
 
+#include "dataplane/capture.h"
 #include "dataplane/counter.h"
 #include "dataplane/drops.h"
 #include "dataplane/fib.h"
@@ -83,6 +84,7 @@ struct td_worker {
 	// What the owner writes, apart from what other workers read above.
 	alignas(RTE_CACHE_LINE_SIZE) uint64_t now_tsc; // start of this loop. Owner
 	const struct td_trace *trace; // that runs in this loop, or NULL. Owner
+	struct td_capture *capture; // the same. Owner
 	bool watched; // there is one: the only thing that stages look at. Owner
 	struct td_bucket punt_buckets[TD_PUNT_CLASSES]; // owner
 	struct td_bucket unknown_spi_bucket, acquire_bucket, icmp_bucket, pmtu_bucket; // owner
@@ -123,6 +125,8 @@ struct td_dp {
 	struct td_trace
 	    *trace; // NULL: none runs. Writer: control (release store); workers acquire it once per loop
 	uint64_t trace_lost; // records lost before it was started. Control
+	struct td_capture *capture; // as trace
+	struct td_capture *capture_open; // also while workers may still see it, NULL: freed. Control
 	uint64_t control_drops[TD_DROP_COUNT]; // writer: control
 };
 extern struct td_dp td_dp;
@@ -148,9 +152,10 @@ static inline void td_drop(struct td_worker *worker, struct rte_mbuf *mbuf, enum
 // What is watched in this loop of the worker.
 static inline void td_watch_look(struct td_worker *worker)
 {
-	// Pairs with the release in trace.c: a trace is complete when it is seen.
+	// Pair with the releases in trace.c and capture.c: what is seen is complete.
 	worker->trace = __atomic_load_n(&td_dp.trace, __ATOMIC_ACQUIRE);
-	worker->watched = worker->trace != NULL;
+	worker->capture = __atomic_load_n(&td_dp.capture, __ATOMIC_ACQUIRE);
+	worker->watched = worker->trace || worker->capture;
 }
 
 // Takes a token if there is one.

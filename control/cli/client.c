@@ -59,7 +59,7 @@ int td_client_connect(struct td_client *client, const char *path)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int error;
 
-	*client = (struct td_client){.fd = -1};
+	*client = (struct td_client){.fd = -1, .passed_fd = -1};
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path) + 1);
@@ -79,7 +79,31 @@ void td_client_close(struct td_client *client)
 	if (client->fd >= 0)
 		close(client->fd);
 	free(client->buffer);
-	*client = (struct td_client){.fd = -1};
+	*client = (struct td_client){.fd = -1, .passed_fd = -1};
+}
+
+// Sends the descriptor along with the first byte, if there is one.
+static ssize_t part_send(struct td_client *client, const char *text, size_t length)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec part = {(char *)(uintptr_t)text, length};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t sent;
+
+	if (client->passed_fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.align = (struct cmsghdr){
+		    .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+		memcpy(CMSG_DATA(&control.align), &client->passed_fd, sizeof(int));
+	}
+	sent = sendmsg(client->fd, &message, MSG_NOSIGNAL);
+	if (sent > 0)
+		client->passed_fd = -1;
+	return sent;
 }
 
 static int text_send(struct td_client *client, const char *text, size_t length)
@@ -87,7 +111,7 @@ static int text_send(struct td_client *client, const char *text, size_t length)
 	ssize_t sent;
 
 	while (length > 0) {
-		sent = send(client->fd, text, length, MSG_NOSIGNAL);
+		sent = part_send(client, text, length);
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0)

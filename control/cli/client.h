@@ -10,6 +10,7 @@ enum td_exit { TD_EXIT_OK, TD_EXIT_REFUSED, TD_EXIT_USAGE, TD_EXIT_UNREACHABLE }
 
 struct td_client {
 	int fd; // -1: not connected
+	int passed_fd; // goes along with the next request, -1: none
 	char *buffer;
 	size_t used, size; // bytes
 };

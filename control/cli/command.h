@@ -76,6 +76,8 @@ enum td_exit td_run_sa_load(struct td_call *call);
 enum td_exit td_run_events(struct td_call *call);
 enum td_exit td_run_method(struct td_call *call);
 enum td_exit td_run_trace_show(struct td_call *call);
+enum td_exit td_run_capture_start(struct td_call *call);
+enum td_exit td_run_capture_stop(struct td_call *call);
 enum td_exit td_run_ping(struct td_call *call);
 
 // What people see.
@@ -88,5 +90,6 @@ void td_print_workers(const json_t *result);
 void td_print_ports(const json_t *result);
 void td_print_suites(const json_t *result);
 void td_print_drops(const json_t *result);
+void td_print_capture(const json_t *result);
 void td_print_version(const json_t *result);
 void td_print_json(const json_t *result);

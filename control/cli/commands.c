@@ -95,6 +95,13 @@ static const struct td_option trace_show_options[] = {
     {"follow", TD_OPTION_FLAG, false, NULL, "show packets as they are done, until the trace ends"},
     {0},
 };
+static const struct td_option capture_start_options[] = {
+    {"count", TD_OPTION_NUMBER, false, "N", "end after so many frames (default 100000)"},
+    {"snaplen", TD_OPTION_NUMBER, false, "BYTES", "keep so much of each, 64 to 9216 (default: all)"},
+    {"side", TD_OPTION_TEXT, false, "SIDE", "plain, protected or both (default)"},
+    {"filter", TD_OPTION_TEXT, false, "FILTER", "\"src=PREFIX dst=PREFIX proto=NAME spi=N port=NAME\""},
+    {0},
+};
 static const struct td_option no_options[] = {{0}};
 
 #define LIST(noun, method, help, print)                                                                      \
@@ -135,6 +142,12 @@ const struct td_command td_commands[] = {
         trace_show_options, td_run_trace_show, NULL},
     {"trace", "stop", "trace.stop", "end the trace; it can still be shown", TD_OPERAND_NONE, no_options,
         td_call_run, td_print_done},
+    {"capture", "start", "capture.start", "write packets to a new file for Wireshark", TD_OPERAND_FILE,
+        capture_start_options, td_run_capture_start, td_print_done},
+    {"capture", "show", "capture.show", "how far the capture is", TD_OPERAND_NONE, no_options, td_call_run,
+        td_print_capture},
+    {"capture", "stop", "capture.stop", "end the capture", TD_OPERAND_NONE, no_options, td_run_capture_stop,
+        td_print_capture},
     {"call", NULL, NULL, "call a method of the control protocol", TD_OPERAND_CALL, no_options, td_run_method,
         td_print_json},
     {"version", NULL, "version", "version of the daemon", TD_OPERAND_NONE, no_options, td_call_run,

@@ -240,6 +240,42 @@ static void lines_handle(struct td_rpc_client *client, struct turn *turn)
 	}
 }
 
+static void passed_close(struct td_rpc_client *client)
+{
+	if (client->passed_fd >= 0)
+		close(client->passed_fd);
+	client->passed_fd = -1;
+}
+
+// Keeps the last descriptor that came along; a method that wants one takes it.
+static void passed_keep(struct td_rpc_client *client, struct msghdr *message)
+{
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= part->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+			passed_close(client);
+			memcpy(&client->passed_fd, CMSG_DATA(part) + at, sizeof(int));
+		}
+	}
+}
+
+static ssize_t in_receive(struct td_rpc_client *client)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec rest = {client->in + client->in_length, client->in_capacity - client->in_length};
+	struct msghdr message = {
+	    .msg_iov = &rest, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t got = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (got >= 0)
+		passed_keep(client, &message);
+	return got;
+}
+
 static void in_read(struct td_rpc_client *client, struct turn *turn)
 {
 	for (unsigned reads = 0;
@@ -248,8 +284,7 @@ static void in_read(struct td_rpc_client *client, struct turn *turn)
 			client->dead = true;
 			return;
 		}
-		ssize_t got = recv(client->fd, client->in + client->in_length,
-		    client->in_capacity - client->in_length, MSG_DONTWAIT);
+		ssize_t got = in_receive(client);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got > 0) {
@@ -312,6 +347,7 @@ int td_rpc_client_add(struct td_rpc *rpc, int fd)
 	if (client) {
 		client->rpc = rpc;
 		client->fd = fd;
+		client->passed_fd = -1;
 		client->watched = EPOLLIN;
 		rc = td_loop_fd_add(rpc->context->loop, fd, EPOLLIN, client_ready, client);
 	}
@@ -331,6 +367,7 @@ void td_rpc_client_free(struct td_rpc_client *client)
 
 	td_loop_fd_remove(rpc->context->loop, client->fd);
 	close(client->fd);
+	passed_close(client);
 	TAILQ_REMOVE(&rpc->clients, client, link);
 	rpc->client_count--;
 	in_release(client);

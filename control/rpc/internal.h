@@ -16,6 +16,7 @@ struct td_rpc_client {
 	struct td_rpc *rpc;
 	int fd;
 	uint32_t watched; // epoll events
+	int passed_fd; // sent along with a request and not taken yet, -1: none
 	bool subscribed;
 	bool eof; // the peer sends no more
 	bool closing; // close when the output is written
@@ -92,9 +93,13 @@ int td_rpc_policy_add(struct td_rpc_call *call);
 int td_rpc_policy_remove(struct td_rpc_call *call);
 // watch.c
 extern const struct td_rpc_field td_rpc_trace_start_fields[], td_rpc_trace_show_fields[];
+extern const struct td_rpc_field td_rpc_capture_start_fields[];
 int td_rpc_trace_start(struct td_rpc_call *call);
 int td_rpc_trace_show(struct td_rpc_call *call);
 int td_rpc_trace_stop(struct td_rpc_call *call);
+int td_rpc_capture_start(struct td_rpc_call *call);
+int td_rpc_capture_show(struct td_rpc_call *call);
+int td_rpc_capture_stop(struct td_rpc_call *call);
 
 // json.c
 // From now on memory that jansson frees is wiped: keys come in as JSON strings.

@@ -365,6 +365,9 @@ static const struct td_rpc_method methods[] = {
     {"trace.start", td_rpc_trace_start_fields, NULL, td_rpc_trace_start},
     {"trace.show", td_rpc_trace_show_fields, NULL, td_rpc_trace_show},
     {"trace.stop", no_fields, NULL, td_rpc_trace_stop},
+    {"capture.start", td_rpc_capture_start_fields, NULL, td_rpc_capture_start},
+    {"capture.show", no_fields, NULL, td_rpc_capture_show},
+    {"capture.stop", no_fields, NULL, td_rpc_capture_stop},
 };
 
 const struct td_rpc_method *td_rpc_method_find(const char *name)

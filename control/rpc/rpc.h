@@ -8,6 +8,7 @@
 #include "control/loop.h"
 #include "control/policies.h"
 #include "control/sad/sad.h"
+#include "control/watch/recorder.h"
 #include "control/watch/tracer.h"
 
 struct td_rpc;
@@ -19,6 +20,7 @@ struct td_rpc_context {
 	struct td_sad *sad;
 	struct td_policies *policies;
 	struct td_tracer *tracer;
+	struct td_recorder *recorder;
 };
 
 // Listens on config->socket_path (mode 0660, group config->socket_group if it exists). Returns NULL and fills

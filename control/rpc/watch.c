@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The methods of packet traces.
+// The methods of packet traces and captures.
 #include "control/rpc/internal.h"
 #include "control/watch/filter.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 
 #define U64(value) ((json_int_t)(value))
 #define TRACE_COUNT_DEFAULT 10
@@ -19,6 +19,14 @@ const struct td_rpc_field td_rpc_trace_start_fields[] = {
 const struct td_rpc_field td_rpc_trace_show_fields[] = {
     {"after", TD_RPC_INTEGER, false, 0, TD_TRACE_PACKETS_MAX},
     {"complete", TD_RPC_BOOLEAN, false, 0, 0},
+    {0},
+};
+
+const struct td_rpc_field td_rpc_capture_start_fields[] = {
+    {"count", TD_RPC_INTEGER, false, 1, TD_CAPTURE_COUNT_MAX},
+    {"snaplen", TD_RPC_INTEGER, false, TD_CAPTURE_SNAPLEN_MIN, TD_CAPTURE_SNAPLEN_MAX},
+    {"filter", TD_RPC_STRING, false, 0, 0},
+    {"side", TD_RPC_STRING, false, 0, 0},
     {0},
 };
 
@@ -294,4 +302,77 @@ int td_rpc_trace_stop(struct td_rpc_call *call)
 	td_tracer_state(call->rpc->context->tracer, &state);
 	call->result = json_pack("{s:i}", "traced", (int)state.packets);
 	return 0;
+}
+
+// ---- capture ----------------------------------------------------------------------------------
+
+static int side_read(struct td_rpc_call *call, enum td_capture_side *side)
+{
+	static const struct {
+		const char *name;
+		enum td_capture_side side;
+	} sides[] = {
+	    {"plain", TD_CAPTURE_PLAIN},
+	    {"protected", TD_CAPTURE_PROTECTED},
+	    {"both", TD_CAPTURE_BOTH},
+	};
+	const char *text = td_rpc_params_string(call->params, "side");
+
+	for (size_t i = 0; i < sizeof(sides) / sizeof(sides[0]); i++)
+		if (strcmp(text ? text : "both", sides[i].name) == 0) {
+			*side = sides[i].side;
+			return 0;
+		}
+	return td_error_set(
+	    &call->error, -EINVAL, NULL, "side", "must be \"plain\", \"protected\" or \"both\"");
+}
+
+int td_rpc_capture_start(struct td_rpc_call *call)
+{
+	const char *text = td_rpc_params_string(call->params, "filter");
+	struct td_dp_capture capture = {
+	    .count = td_rpc_params_integer(call->params, "count", TD_CAPTURE_COUNT_DEFAULT),
+	    .snaplen = (unsigned)td_rpc_params_integer(call->params, "snaplen", TD_CAPTURE_SNAPLEN_MAX),
+	};
+
+	td_error_set(&call->error, 0, "capture", "", " ");
+	int rc = side_read(call, &capture.side);
+	if (rc == 0)
+		rc = td_filter_parse(
+		    text ? text : "", call->rpc->context->config, false, &capture.filter, &call->error);
+	if (rc)
+		return rc;
+	if (call->client->passed_fd < 0)
+		return td_error_set(&call->error, -EINVAL, NULL, "file",
+		    "an open descriptor must be sent along with the request (SCM_RIGHTS)");
+	rc = td_recorder_start(call->rpc->context->recorder, call->client->passed_fd, &capture, &call->error);
+	if (rc)
+		return rc;
+	call->client->passed_fd = -1; // it is the recorder's now
+	call->result = json_pack("{s:I}", "capturing", U64(capture.count));
+	return 0;
+}
+
+int td_rpc_capture_show(struct td_rpc_call *call)
+{
+	static const char *const phases[] = {
+	    [TD_RECORDER_IDLE] = "idle",
+	    [TD_RECORDER_RUNNING] = "running",
+	    [TD_RECORDER_STOPPING] = "stopping",
+	};
+	struct td_recorder_state state;
+
+	td_recorder_state(call->rpc->context->recorder, &state);
+	call->result =
+	    json_pack("{s:s,s:I,s:I,s:I,s:I}", "state", phases[state.phase], "count", U64(state.wanted),
+	        "packets", U64(state.packets), "bytes", U64(state.bytes), "lost", U64(state.lost));
+	if (state.failure)
+		json_object_set_new(call->result, "failure", td_rpc_json_text(state.failure));
+	return 0;
+}
+
+int td_rpc_capture_stop(struct td_rpc_call *call)
+{
+	td_recorder_stop(call->rpc->context->recorder);
+	return td_rpc_capture_show(call);
 }

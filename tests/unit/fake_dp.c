@@ -338,3 +338,36 @@ uint64_t td_dp_trace_age_ns(void)
 {
 	return fake_dp.trace_age_ns;
 }
+
+// ---- capture ----------------------------------------------------------------------------------
+
+int td_dp_capture_start(const struct td_dp_capture *capture)
+{
+	fake_dp.capture = *capture;
+	fake_dp.capturing = true;
+	return 0;
+}
+
+unsigned td_dp_capture_receive(unsigned max, td_capture_fn fn, void *context)
+{
+	unsigned count = 0;
+
+	for (; count < max && fake_dp.frame_count > 0; count++, fake_dp.frame_count--)
+		fn(context, fake_dp.frames++);
+	return count;
+}
+
+void td_dp_capture_stop(void)
+{
+	fake_dp.capturing = false;
+}
+
+bool td_dp_capture_free(void)
+{
+	return fake_dp.frame_count == 0;
+}
+
+uint64_t td_dp_capture_lost(void)
+{
+	return 0;
+}

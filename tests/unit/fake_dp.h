@@ -23,6 +23,10 @@ struct fake_dp {
 	bool tracing;
 	struct td_dp_filter trace_filter; // of the last trace
 	uint64_t trace_age_ns;
+	struct td_dp_capture capture; // the last one
+	bool capturing;
+	const struct td_capture_frame *frames; // captured and not taken yet
+	unsigned frame_count;
 };
 extern struct fake_dp fake_dp;
 
