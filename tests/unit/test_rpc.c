@@ -420,6 +420,9 @@ Test(rpc, policies_change_in_their_order, .init = start, .fini = stop)
 	cr_expect_eq(result_of(fd, CALL("policy.set", "{\"policies\":[]}"), "policies"), 0);
 	cr_expect_eq(fake_dp.policy_count, 2, "the tunnels' rules stay");
 	cr_expect_eq(fake_dp.hits_live, 2);
+	close(fd);
+}
+
 Test(rpc, an_spi_for_a_worker, .init = start, .fini = stop)
 {
 	int fd = dial();
