@@ -74,8 +74,9 @@
 
 // Rollover: an old inbound SA drains this long (strongSwan's default is 5 s too).
 #define TD_DRAIN_DEFAULT_MS 5000
-// A responder's first child, with nothing else to send on, is taken to be in place at the peer after this long
-// without a repeated request: packets that are held meanwhile do not wait for longer than TD_ACQUIRE_HOLD_MS.
+// A responder's first child, with nothing else to send on, is taken to be in place at the peer after this
+// long without a repeated request: packets that are held meanwhile do not wait for longer than
+// TD_ACQUIRE_HOLD_MS.
 #define TD_LIFE_FIRST_QUIET_NS 100000000ull
 
 // The control thread looks at worker events, punted packets and reclaimable memory this often.

@@ -9,6 +9,7 @@
 #include "control/notify.h"
 #include "control/policies.h"
 #include "control/rpc/rpc.h"
+#include "control/negotiate/negotiate.h"
 #include "control/sad/sad.h"
 #include "dataplane/publish.h"
 
@@ -42,6 +43,7 @@ struct daemon {
 	struct td_rpc *rpc;
 	struct td_sad *sad;
 	struct td_policies *policies;
+	struct td_negotiate *negotiate;
 	struct td_tracer *tracer;
 	struct td_recorder *recorder;
 	struct td_rpc_context rpc_context;
@@ -155,10 +157,22 @@ static bool tick(void *context)
 	return count > 0 || punted > 0 || traced || captured;
 }
 
+// Subscribers hear first: what the negotiation makes of an event comes behind it.
+static void sad_event(void *context, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
+    const struct td_event *event)
+{
+	struct daemon *daemon = context;
+
+	td_rpc_event(daemon->rpc, kind, sa, tunnel, event);
+	if (daemon->negotiate != NULL)
+		td_negotiate_sad_event(daemon->negotiate, kind, sa, tunnel, event);
+}
+
 static enum exit_code serve(struct daemon *daemon)
 {
 	int ret;
 
+	td_negotiate_start(daemon->negotiate);
 	td_loop_tick_set(daemon->loop, TD_TICK_NS, tick, daemon);
 	ret = td_notify_send("READY=1");
 	if (ret < 0)
@@ -167,6 +181,7 @@ static enum exit_code serve(struct daemon *daemon)
 	    td_dp_worker_count(), daemon->config->tunnel_count, daemon->config->socket_path);
 	ret = td_loop_run(daemon->loop);
 	(void)td_notify_send("STOPPING=1");
+	td_negotiate_stop(daemon->negotiate);
 	if (ret < 0) {
 		td_log_error("the event loop failed: %s", strerror(-ret));
 		return EXIT_START;
@@ -209,7 +224,7 @@ static enum exit_code control_run(struct daemon *daemon)
 		start_failed("cannot open the control socket", &error);
 		goto destroy_netlink;
 	}
-	daemon->sad = td_sad_create(daemon->loop, daemon->config, td_rpc_event, daemon->rpc, &error);
+	daemon->sad = td_sad_create(daemon->loop, daemon->config, sad_event, daemon, &error);
 	if (daemon->sad == NULL) {
 		start_failed("cannot make the tunnels", &error);
 		goto destroy_rpc;
@@ -218,13 +233,23 @@ static enum exit_code control_run(struct daemon *daemon)
 	daemon->events =
 	    (struct td_events){.sad = daemon->sad, .netlink = daemon->netlink, .rpc = daemon->rpc};
 	daemon->policies = td_policies_create(daemon->config, daemon->sad, &error);
-	daemon->rpc_context.policies = daemon->policies;
-	if (daemon->policies == NULL)
+	if (daemon->policies == NULL) {
 		start_failed("cannot apply the policies", &error);
+		goto destroy_sad;
+	}
+	daemon->rpc_context.policies = daemon->policies;
+	daemon->negotiate =
+	    td_negotiate_create(daemon->loop, daemon->config, daemon->sad, td_rpc_negotiate_event, daemon->rpc, &error);
+	daemon->rpc_context.negotiate = daemon->negotiate;
+	if (daemon->negotiate == NULL)
+		start_failed("cannot negotiate keys", &error);
 	else
 		code = serve(daemon);
+	td_negotiate_destroy(daemon->negotiate);
+	daemon->negotiate = NULL;
 	// The workers still run: no packet may meet a policy whose tunnel is gone.
 	td_policies_destroy(daemon->policies);
+destroy_sad:
 	td_sad_destroy(daemon->sad);
 destroy_rpc:
 	td_rpc_destroy(daemon->rpc);

@@ -34,6 +34,29 @@ struct td_route_config {
 	char port[TD_NAME_MAX]; // needed when via is not set
 };
 
+enum td_tunnel_start { TD_TUNNEL_BOOT, TD_TUNNEL_TRAP, TD_TUNNEL_RESPOND };
+
+#define TD_CONFIG_PROPOSALS_MAX 8
+
+// How a tunnel negotiates its keys (IKEv2). Texts are NULL where the file says nothing.
+struct td_tunnel_ike_config {
+	enum td_tunnel_start start;
+	char *local_id, *remote_id; // default: the addresses
+	char *psk_file; // or:
+	char *key_file, *certificate_file; // ours; without a certificate the key is a raw one
+	char *authority_file, *remote_key_file; // what the peer's proof is checked with
+	unsigned ike_count, esp_count; // 0: the defaults
+	char *ike[TD_CONFIG_PROPOSALS_MAX], *esp[TD_CONFIG_PROPOSALS_MAX];
+	uint64_t rekey_ms, life_ms; // of a child
+	struct td_sa_limits limits; // of a child
+	uint64_t ike_rekey_ms; // 0: never
+	unsigned retransmit_ms, retransmit_tries;
+	uint64_t liveness_ms; // 0: never
+	unsigned fragment_bytes;
+	bool encapsulate;
+	bool per_worker; // one child for each worker (RFC 9611)
+};
+
 // A tunnel's selectors become protect policies (every local prefix with every remote one of its family)
 // behind the configured policies, in the order of the tunnels. Its routes stand behind all policies.
 struct td_tunnel_config {
@@ -50,6 +73,7 @@ struct td_tunnel_config {
 	struct td_prefix routes[TD_CONFIG_SELECTORS_MAX]; // destinations, where no policy matches
 	unsigned replay_window; // packets; default of its inbound SAs
 	unsigned drain_ms; // how long a draining inbound SA still decrypts
+	struct td_tunnel_ike_config *ike; // NULL: its SAs are injected
 };
 
 struct td_policy_config {
@@ -80,6 +104,7 @@ struct td_config {
 	// control
 	char socket_path[108];
 	char socket_group[32];
+	char state_directory[108];
 	// log
 	enum td_log_level log_level;
 

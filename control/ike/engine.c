@@ -26,29 +26,6 @@ const struct td_life_negotiator *td_ike_negotiator(struct td_ike *ike)
 	return &ike->negotiator;
 }
 
-void td_ike_destroy(struct td_ike *ike)
-{
-	struct td_ike_peer *peer;
-
-	if (!ike)
-		return;
-	while ((peer = LIST_FIRST(&ike->peers))) {
-		struct td_ike_tunnel *tunnel;
-
-		while ((tunnel = TAILQ_FIRST(&peer->tunnels)))
-			td_ike_tunnel_remove(ike, tunnel->life);
-		td_ike_peer_remove(peer);
-	}
-	while (!LIST_EMPTY(&ike->sas))
-		td_ike_sa_close(LIST_FIRST(&ike->sas), NULL, NULL);
-	td_ike_bury(ike);
-	td_hash_free(&ike->by_spi);
-	td_hash_free(&ike->by_init);
-	td_hash_free(&ike->tunnels);
-	td_wipe(ike, sizeof(*ike));
-	free(ike);
-}
-
 struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer_config *config)
 {
 	struct td_ike_peer *peer = calloc(1, sizeof(*peer));
@@ -65,13 +42,13 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 	return peer;
 }
 
-void td_ike_peer_remove(struct td_ike_peer *peer)
+static void peer_free(struct td_ike_peer *peer, bool tell)
 {
 	struct td_ike_sa *sa;
 
 	while ((sa = TAILQ_FIRST(&peer->sas))) {
 		// Not repeated and not waited for: the peer's liveness check finds out if this is lost.
-		if (sa->state == TD_IKE_ESTABLISHED) {
+		if (tell && sa->state == TD_IKE_ESTABLISHED) {
 			td_ike_exchange_drop(sa);
 			(void)td_ike_delete_start(sa);
 		}
@@ -81,6 +58,34 @@ void td_ike_peer_remove(struct td_ike_peer *peer)
 	td_timers_cancel(peer->ike->env.timers, &peer->start_timer);
 	LIST_REMOVE(peer, all);
 	free(peer);
+}
+
+void td_ike_peer_remove(struct td_ike_peer *peer)
+{
+	peer_free(peer, true);
+}
+
+void td_ike_destroy(struct td_ike *ike)
+{
+	struct td_ike_peer *peer;
+
+	if (!ike)
+		return;
+	while ((peer = LIST_FIRST(&ike->peers))) {
+		struct td_ike_tunnel *tunnel;
+
+		while ((tunnel = TAILQ_FIRST(&peer->tunnels)))
+			td_ike_tunnel_remove(ike, tunnel->life);
+		peer_free(peer, false);
+	}
+	while (!LIST_EMPTY(&ike->sas))
+		td_ike_sa_close(LIST_FIRST(&ike->sas), NULL, NULL);
+	td_ike_bury(ike);
+	td_hash_free(&ike->by_spi);
+	td_hash_free(&ike->by_init);
+	td_hash_free(&ike->tunnels);
+	td_wipe(ike, sizeof(*ike));
+	free(ike);
 }
 
 const struct td_ike_peer_config *td_ike_peer_config(const struct td_ike_peer *peer)

@@ -208,19 +208,15 @@ static bool addresses_covered(const struct td_ts_list *outer, const struct td_ts
 	}
 }
 
-// The next port at which other members of outer speak; PORT_MAX + 1: none.
+// Up to where what is covered at a port stays covered: members that begin on the way only add. Returns the
+// port behind it, PORT_MAX + 1 at most.
 static unsigned port_next(const struct td_ts_list *outer, unsigned port)
 {
 	unsigned next = PORT_MAX + 1u;
 
-	for (unsigned i = 0; i < outer->count; i++) {
-		const struct td_ts *ts = &outer->list[i];
-
-		if (ts->port_low > port && ts->port_low < next)
-			next = ts->port_low;
-		if (ts->port_high >= port && ts->port_high + 1u < next)
-			next = ts->port_high + 1u;
-	}
+	for (unsigned i = 0; i < outer->count; i++)
+		if (outer->list[i].port_high >= port && outer->list[i].port_high + 1u < next)
+			next = outer->list[i].port_high + 1u;
 	return next;
 }
 

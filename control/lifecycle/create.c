@@ -114,12 +114,13 @@ void td_life_create_failed(
 	slot->creating = false;
 	td_timers_cancel(td_life_timers(tunnel), &slot->create_timer);
 	tunnel->stats.failed++;
+	if (failure == TD_FAIL_UNSUPPORTED && number > 0)
+		slot->unsupported = true;
+	// Whoever made the child that is there, it serves.
+	if (td_life_slot_has_child(slot))
+		return;
 	if (number == 0)
 		td_life_tell(tunnel, NULL, "tunnel_failed", reason);
-	if (failure == TD_FAIL_UNSUPPORTED && number > 0) {
-		slot->unsupported = true;
-		return;
-	}
 	block(slot, failure == TD_FAIL_TEMPORARY ? 1 : PERMANENT_FAILURES);
 	td_life_create_later(slot);
 }

@@ -108,6 +108,7 @@ static void entry_fill(struct td_sad_entry *entry, const struct td_sa_request *r
 	    .limits = request->limits,
 	    .soft_time_ms = request->soft_time_ms,
 	    .hard_time_ms = request->hard_time_ms,
+	    .user = request->user,
 	    .created_ns = td_clock_now_ns(),
 	};
 }
@@ -127,7 +128,7 @@ static int dp_create(struct td_sad_entry *entry, const struct td_secret *key, st
 	    .replay_window = sa->replay_window,
 	    .local = tunnel->config.local_address,
 	    .remote = tunnel->peer_address,
-	    .udp_local_port = tunnel->config.udp_local_port,
+	    .udp_local_port = tunnel->local_port,
 	    .udp_remote_port = tunnel->peer_port,
 	    .df = tunnel->config.df,
 	    .dscp = tunnel->config.dscp,

@@ -99,17 +99,33 @@ static void keepalive_run(void *context)
 
 	if (public->out_count && packets == public->keepalive_packets)
 		(void)td_dp_nat_keepalive(&public->config.local_address, &public->peer_address,
-		    public->config.udp_local_port, public->peer_port); // the next one is soon
+		    public->local_port, public->peer_port); // the next one is soon
 	public->keepalive_packets = packets;
 	td_sad_keepalive_arm(tunnel);
 }
 
 void td_sad_keepalive_arm(struct td_sad_tunnel *tunnel)
 {
-	if (!tunnel->tunnel.config.udp_remote_port)
+	if (!tunnel->tunnel.peer_port)
 		return;
 	tunnel->tunnel.keepalive_timer.fn = keepalive_run;
 	tunnel->tunnel.keepalive_timer.context = tunnel;
 	(void)td_loop_timer_set(tunnel->loop, &tunnel->tunnel.keepalive_timer,
 	    td_clock_now_ns() + TD_NAT_KEEPALIVE_MS * TD_NS_PER_MS);
+}
+
+void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote, uint16_t local_port,
+    uint16_t remote_port)
+{
+	bool idle = tunnel->peer_port == 0;
+
+	if (!td_ip_equal(&tunnel->peer_address, remote)) {
+		td_loop_timer_cancel(sad->loop, &tunnel->pmtu_timer);
+		pmtu_forget(tunnel);
+	}
+	tunnel->peer_address = *remote;
+	tunnel->local_port = local_port;
+	tunnel->peer_port = remote_port;
+	if (idle)
+		td_sad_keepalive_arm(td_sad_tunnel_of(tunnel));
 }

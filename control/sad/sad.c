@@ -21,6 +21,7 @@ static int tunnel_create(struct td_sad *sad, unsigned index, const struct td_tun
 		return -ENOMEM;
 	}
 	t->tunnel.peer_address = t->tunnel.config.remote_address;
+	t->tunnel.local_port = t->tunnel.config.udp_local_port;
 	t->tunnel.peer_port = t->tunnel.config.udp_remote_port;
 	t->loop = sad->loop;
 	td_sad_keepalive_arm(t);

@@ -24,7 +24,7 @@ struct td_tunnel {
 	struct td_dp_tunnel *dp;
 	unsigned in_count, out_count; // SAs
 	struct td_ip peer_address; // where the peer is now: configured, or moved to behind a NAT
-	uint16_t peer_port; // UDP, 0: not encapsulated
+	uint16_t local_port, peer_port; // UDP, 0: not encapsulated
 	unsigned pmtu; // learned path MTU, 0: none
 	struct td_timer pmtu_timer; // forgets it
 	struct td_timer keepalive_timer; // UDP-encapsulated tunnels only
@@ -44,6 +44,7 @@ struct td_sa {
 	uint64_t soft_time_ms, hard_time_ms; // 0: none; since installation
 	uint64_t created_ns, first_used_ns; // td_clock_now_ns(); 0: not yet
 	struct td_timer soft_timer, hard_timer; // the hard timer also ends the drain
+	void *user; // of who added it; NULL: an operator or a controller
 	union {
 		struct td_sa_in *in;
 		struct td_sa_out *out;
@@ -92,7 +93,12 @@ struct td_sa_request {
 	unsigned replay_window;
 	struct td_sa_limits limits;
 	uint64_t soft_time_ms, hard_time_ms;
+	void *user;
 };
+// Where SAs of a tunnel that are added from now on go and come from; ports 0: plain ESP. For tunnels that
+// negotiate it.
+void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote, uint16_t local_port,
+    uint16_t remote_port);
 // All or nothing: on error *failed is the index of the request at fault and nothing was changed.
 int td_sad_add(struct td_sad *sad, const struct td_sa_request *requests, unsigned count, unsigned *failed,
     struct td_error *error);
