@@ -31,6 +31,8 @@ void td_apply_dp_config(const struct td_config *config, const char *program, str
 	for (i = 0; i < TD_WORKERS_MAX; i++)
 		dp->worker_cores[i] = i < config->worker_core_count ? config->worker_cores[i] : -1;
 	dp->idle = config->idle;
+	dp->icmp_unreachable = config->icmp_unreachable;
+	dp->icmp_prohibited = config->icmp_prohibited;
 	dp->port_count = config->port_count;
 	for (i = 0; i < config->port_count; i++)
 		port_config(&config->ports[i], &dp->ports[i]);

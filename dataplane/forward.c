@@ -66,6 +66,7 @@ void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 		const struct td_adjacency *adjacency = td_ip_route(mbuf);
 
 		if (!adjacency || (inside_only && !is_inside(adjacency))) {
+			td_reply_no_route(worker, mbuf);
 			td_drop(worker, mbuf, TD_DROP_NO_ROUTE);
 			continue;
 		}

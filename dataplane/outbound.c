@@ -36,6 +36,7 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 		td_trace_policy(worker, true, mbufs, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		if (!rules[i]) {
+			td_reply_prohibited(worker, mbufs[i]);
 			td_drop(worker, mbufs[i], TD_DROP_POLICY_NONE);
 			continue;
 		}
@@ -48,6 +49,7 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 			bypass(worker, mbufs[i]);
 			break;
 		case TD_POLICY_DISCARD:
+			td_reply_prohibited(worker, mbufs[i]);
 			td_drop(worker, mbufs[i], TD_DROP_POLICY_DISCARD);
 			break;
 		}

@@ -163,6 +163,8 @@ int td_dp_start(const struct td_dp_config *config, struct td_error *error)
 	td_dp = (struct td_dp){
 	    .worker_count = config->workers,
 	    .idle = config->idle,
+	    .icmp_unreachable = config->icmp_unreachable,
+	    .icmp_prohibited = config->icmp_prohibited,
 	};
 	int result = td_eal_start(config, error);
 	if (result)

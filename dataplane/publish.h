@@ -42,6 +42,8 @@ struct td_dp_config {
 	unsigned workers; // worker threads
 	int worker_cores[TD_WORKERS_MAX]; // CPU of each worker, or -1: any
 	enum td_idle idle;
+	bool icmp_unreachable; // tell senders that there is no route
+	bool icmp_prohibited; // tell senders inside that policy discards
 	unsigned port_count;
 	struct td_dp_port_config ports[TD_PORTS_MAX];
 };

@@ -70,6 +70,30 @@ void td_reply(struct td_worker *worker, struct rte_mbuf *offending, enum td_icmp
 	reply_send(worker, reply);
 }
 
+// What this gateway made itself, sealed packets among it, concerns nobody else.
+static bool is_own(struct rte_mbuf *mbuf)
+{
+	struct td_ip sender = td_ip_source(mbuf);
+	const struct td_adjacency *adjacency =
+	    sender.family == 4 ? td_fib_lookup(td_ip_v4(&sender)) : td_fib_lookup6(sender.bytes);
+
+	return td_packet(mbuf)->own || td_packet(mbuf)->kernel ||
+	       (adjacency && adjacency->kind == TD_ADJ_LOCAL);
+}
+
+void td_reply_no_route(struct td_worker *worker, struct rte_mbuf *offending)
+{
+	if (td_dp.icmp_unreachable && !is_own(offending))
+		td_reply(worker, offending, TD_ICMP_NET_UNREACHABLE, 0);
+}
+
+// RFC 4301 6.2: towards the plaintext side only, so that the other side learns nothing of the policies.
+void td_reply_prohibited(struct td_worker *worker, struct rte_mbuf *offending)
+{
+	if (td_dp.icmp_prohibited && !td_packet(offending)->decrypted && !is_own(offending))
+		td_reply(worker, offending, TD_ICMP_PROHIBITED, 0);
+}
+
 int td_cut(struct td_worker *worker, struct rte_mbuf *mbuf, uint16_t mtu, struct rte_mbuf **fragments,
     enum td_drop reason)
 {

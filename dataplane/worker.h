@@ -116,6 +116,7 @@ struct td_dp {
 	struct td_worker *workers[TD_WORKERS_MAX];
 	struct td_port ports[TD_PORTS_MAX];
 	enum td_idle idle;
+	bool icmp_unreachable, icmp_prohibited; // as configured
 	uint64_t tsc_hz;
 	struct rte_mempool *pool;
 	IMB_MGR *control_mgr; // control
@@ -203,6 +204,10 @@ void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf);
 void td_acquire_poll(struct td_worker *worker);
 // Sends an ICMP error about a packet, rate limited (reply.c). The packet stays the caller's.
 void td_reply(struct td_worker *worker, struct rte_mbuf *offending, enum td_icmp_error error, uint16_t mtu);
+// Before a packet is dropped for want of a route, or by the outbound policy: tells its sender, as far as the
+// configuration wants it.
+void td_reply_no_route(struct td_worker *worker, struct rte_mbuf *offending);
+void td_reply_prohibited(struct td_worker *worker, struct rte_mbuf *offending);
 // Cuts a packet that is longer than mtu into at most TD_FRAGMENTS_MAX fragments and returns how many; 0: that
 // may not be, the sender was told and the packet dropped for the reason.
 int td_cut(struct td_worker *worker, struct rte_mbuf *mbuf, uint16_t mtu, struct rte_mbuf **fragments,

@@ -105,6 +105,8 @@ struct td_config {
 	char socket_path[108];
 	char socket_group[32];
 	char state_directory[108];
+	// icmp
+	bool icmp_unreachable, icmp_prohibited;
 	// log
 	enum td_log_level log_level;
 

@@ -96,6 +96,13 @@ static const struct td_config_key control_keys[] = {
         .help = "Members of this group may use the control socket, as root may."},
 };
 
+static const struct td_config_key icmp_keys[] = {
+    {"unreachable", TD_CONFIG_BOOLEAN, 0, AT(struct td_config, icmp_unreachable), .default_text = "true",
+        .help = "Tell the sender of a packet that there is no route for it (net unreachable)."},
+    {"prohibited", TD_CONFIG_BOOLEAN, 0, AT(struct td_config, icmp_prohibited), .default_text = "false",
+        .help = "Tell a sender on the inside that a policy, or the lack of one, discards its packet."},
+};
+
 static const struct td_config_key log_keys[] = {
     {"level", TD_CONFIG_WORD, 0, AT(struct td_config, log_level), .words = level_words,
         .default_text = "info", .help = "Lines less severe than this are not written."},
@@ -209,6 +216,8 @@ const struct td_config_section td_config_sections[] = {
     {"worker", NULL, "The threads that move packets.", KEYS(worker_keys)},
     {"memory", NULL, "Memory of the data plane.", KEYS(memory_keys)},
     {"control", NULL, "The control socket.", KEYS(control_keys)},
+    {"icmp", NULL, "ICMP errors that the gateway may send or not. Those about TTL and size it always sends.",
+        KEYS(icmp_keys)},
     {"log", NULL, "Log lines on standard error (the journal under systemd).", KEYS(log_keys)},
     {"ports", "port", "The NICs: at least one inside and one outside.",
         ELEMENTS(ports, port_count, struct td_port_config), .inline_max = TD_PORTS_MAX, KEYS(port_keys)},
