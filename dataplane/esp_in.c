@@ -135,38 +135,12 @@ static enum td_drop ah_check(const struct td_suite *suite, struct rte_mbuf *mbuf
 	return rte_pktmbuf_tailroom(mbuf) < sizeof(rte_be32_t) ? TD_DROP_ESP_NO_ROOM : TD_DROP_COUNT;
 }
 
-// Whether a packet is one of its SA's protocol and long enough.
-static enum td_drop shape_check(const struct td_suite *suite, struct rte_mbuf *mbuf)
+// What the cryptography of an AH packet works on, in place of what it is for ESP.
+static void ah_place(struct td_crypt_op *op, struct rte_mbuf *mbuf)
 {
-	const struct td_packet *packet = td_packet(mbuf);
-	uint32_t fixed = packet->esp_offset + (uint32_t)sizeof(struct rte_esp_hdr) + suite->info.iv_bytes +
-	                 suite->info.icv_bytes;
-
-	if (unlikely(packet->protocol != suite->info.protocol))
-		return TD_DROP_ESP_PROTOCOL;
-	if (unlikely(packet->protocol == TD_SA_AH))
-		return ah_check(suite, mbuf);
-	if (mbuf->data_len < fixed + sizeof(struct td_esp_trailer) || (mbuf->data_len - fixed) % suite->align)
-		return TD_DROP_ESP_SHORT;
-	return TD_DROP_COUNT;
-}
-
-// Where the cryptography of a packet finds everything; SPI and sequence number are at spi.
-static void op_fill(struct td_crypt_op *op, const struct td_sa_in *sa, struct rte_mbuf *mbuf, uint8_t *spi)
-{
-	const struct td_suite_info *info = &sa->suite->info;
-	uint8_t *end = rte_pktmbuf_mtod(mbuf, uint8_t *) + mbuf->data_len;
-
-	*op = (struct td_crypt_op){.schedule = sa->schedule, .esn = sa->esn};
-	if (unlikely(info->protocol == TD_SA_AH)) {
-		op->esp = rte_pktmbuf_mtod(mbuf, uint8_t *);
-		op->data = spi + sizeof(struct td_ah) - offsetof(struct td_ah, spi);
-		op->length = (uint32_t)(end - op->data);
-	} else {
-		op->esp = spi;
-		op->data = spi + sizeof(struct rte_esp_hdr) + info->iv_bytes;
-		op->length = (uint32_t)(end - op->data) - info->icv_bytes;
-	}
+	op->data = op->esp - offsetof(struct td_ah, spi) + sizeof(struct td_ah);
+	op->esp = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	op->length = (uint32_t)(op->esp + mbuf->data_len - op->data);
 }
 
 // Checks what can be checked cheaply and fills in *op and *pending. Returns TD_DROP_COUNT when the
@@ -174,18 +148,30 @@ static void op_fill(struct td_crypt_op *op, const struct td_sa_in *sa, struct rt
 static enum td_drop prepare(
     struct td_sa_in *sa, struct rte_mbuf *mbuf, struct pending *pending, struct td_crypt_op *op)
 {
-	uint8_t *start = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, td_packet(mbuf)->esp_offset);
-	enum td_drop reason = shape_check(sa->suite, mbuf);
+	const struct td_suite *suite = sa->suite;
+	uint32_t offset = td_packet(mbuf)->esp_offset;
+	uint8_t *start = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, offset);
+	const struct rte_esp_hdr *esp = (const struct rte_esp_hdr *)start;
+	uint32_t fixed = offset + (uint32_t)sizeof(*esp) + suite->info.iv_bytes + suite->info.icv_bytes;
 
-	if (reason != TD_DROP_COUNT)
-		return reason;
+	if (td_packet(mbuf)->protocol != suite->info.protocol)
+		return TD_DROP_ESP_PROTOCOL;
+	if (unlikely(suite->info.protocol == TD_SA_AH)) {
+		enum td_drop reason = ah_check(suite, mbuf);
+
+		if (reason != TD_DROP_COUNT)
+			return reason;
+	} else if (mbuf->data_len < fixed + sizeof(struct td_esp_trailer) ||
+	           (mbuf->data_len - fixed) % suite->align) {
+		return TD_DROP_ESP_SHORT;
+	}
 	if (__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return TD_DROP_ESP_IN_EXPIRED;
 	if (td_packet(mbuf)->udp != sa->udp)
 		return TD_DROP_ESP_ENCAPSULATION;
 	if (!outer_matches(sa, mbuf))
 		return TD_DROP_ESP_OUTER;
-	uint32_t low = rte_be_to_cpu_32(((const struct rte_esp_hdr *)start)->seq);
+	uint32_t low = rte_be_to_cpu_32(esp->seq);
 	uint64_t sequence = sa->esn ? td_replay_infer(&sa->replay, low) : low;
 	enum td_replay_verdict verdict = td_replay_check(&sa->replay, sa->bitmap, sequence);
 	if (verdict != TD_REPLAY_OK) {
@@ -204,8 +190,16 @@ static enum td_drop prepare(
 		pending->source_port =
 		    ((const struct rte_udp_hdr *)(start - sizeof(struct rte_udp_hdr)))->src_port;
 	}
-	op_fill(op, sa, mbuf, start);
-	op->sequence = sequence;
+	*op = (struct td_crypt_op){
+	    .schedule = sa->schedule,
+	    .esp = start,
+	    .data = start + sizeof(*esp) + suite->info.iv_bytes,
+	    .length = mbuf->data_len - fixed,
+	    .sequence = sequence,
+	    .esn = sa->esn,
+	};
+	if (unlikely(suite->info.protocol == TD_SA_AH))
+		ah_place(op, mbuf);
 	return TD_DROP_COUNT;
 }
 
@@ -329,11 +323,15 @@ static enum td_drop unwrap_tunnel(
 
 // Transport mode: the IP header, with all that is kept in front of UDP, ESP or AH, moves up to the data.
 static enum td_drop unwrap_transport(
-    const struct pending *pending, uint32_t kept, uint8_t *data, uint32_t length, uint8_t next_header)
+    const struct pending *pending, uint8_t *data, uint32_t length, uint8_t next_header)
 {
 	struct rte_mbuf *mbuf = pending->mbuf;
 	const struct td_packet *packet = td_packet(mbuf);
 	uint8_t *start = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	uint32_t ahead = packet->protocol == TD_SA_AH ? (uint32_t)offsetof(struct td_ah, spi)
+	                 : packet->udp                ? (uint32_t)sizeof(struct rte_udp_hdr)
+	                                              : 0;
+	uint32_t kept = packet->esp_offset - ahead;
 	uint32_t gap = (uint32_t)(data - start) - kept;
 
 	start[packet->protocol_offset] = next_header;
@@ -355,35 +353,32 @@ static enum td_drop unwrap_transport(
 	return TD_DROP_COUNT;
 }
 
-static enum td_drop ah_unwrap(const struct pending *pending, const struct td_crypt_op *op)
-{
-	const struct td_ah *ah = (const struct td_ah *)(op->data - sizeof(*ah));
-	uint32_t field = td_ah_received_bytes(ah) - (uint32_t)sizeof(*ah);
-	uint32_t kept = (uint32_t)((const uint8_t *)ah - op->esp);
-
-	if (pending->sa->mode == TD_SA_TUNNEL)
-		return unwrap_tunnel(pending, op->data + field, op->length - field, ah->next_header);
-	return unwrap_transport(pending, kept, op->data + field, op->length - field, ah->next_header);
-}
-
 // Lays the inner packet bare. Returns TD_DROP_COUNT when it is fit to go on.
 static enum td_drop unwrap(const struct pending *pending, const struct td_crypt_op *op)
 {
-	const struct td_packet *packet = td_packet(pending->mbuf);
+	uint32_t length = op->length;
+	uint8_t *data = op->data, next_header;
 
-	if (unlikely(packet->protocol == TD_SA_AH))
-		return ah_unwrap(pending, op);
-	const uint8_t *trailer = op->data + op->length - sizeof(struct td_esp_trailer);
+	if (likely(pending->sa->suite->info.protocol == TD_SA_ESP)) {
+		const uint8_t *trailer = data + length - sizeof(struct td_esp_trailer);
 
-	if (!padding_valid(trailer, op->length))
-		return TD_DROP_ESP_PAD;
-	if (trailer[1] == IPPROTO_NONE)
-		return TD_DROP_ESP_DUMMY; // RFC 4303 2.6
-	uint32_t length = op->length - (uint32_t)sizeof(struct td_esp_trailer) - trailer[0];
+		if (!padding_valid(trailer, length))
+			return TD_DROP_ESP_PAD;
+		next_header = trailer[1];
+		if (next_header == IPPROTO_NONE)
+			return TD_DROP_ESP_DUMMY; // RFC 4303 2.6
+		length -= (uint32_t)sizeof(struct td_esp_trailer) + trailer[0];
+	} else {
+		const struct td_ah *ah = (const struct td_ah *)(data - sizeof(*ah));
+		uint32_t field = td_ah_received_bytes(ah) - (uint32_t)sizeof(*ah);
+
+		next_header = ah->next_header;
+		data += field;
+		length -= field;
+	}
 	if (pending->sa->mode == TD_SA_TUNNEL)
-		return unwrap_tunnel(pending, op->data, length, trailer[1]);
-	uint32_t kept = packet->esp_offset - (packet->udp ? (uint32_t)sizeof(struct rte_udp_hdr) : 0);
-	return unwrap_transport(pending, kept, op->data, length, trailer[1]);
+		return unwrap_tunnel(pending, data, length, next_header);
+	return unwrap_transport(pending, data, length, next_header);
 }
 
 // The second look at what other packets of this burst may have changed meanwhile: the replay window

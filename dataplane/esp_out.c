@@ -234,51 +234,59 @@ static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan,
 	return start + plan->kept + plan->outer->udp_length;
 }
 
-// Builds the ESP packet around the plain one and fills in *op. The room has been checked.
-static void encapsulate(
-    const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
-{
-	uint8_t *end = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)plan->tail);
-
-	memcpy(end, td_esp_padding, plan->pad);
-	end[plan->pad] = (uint8_t)plan->pad;
-	end[plan->pad + 1] = plan->next_header;
-	struct rte_esp_hdr *esp = (struct rte_esp_hdr *)front_build(sa, plan, mbuf);
-	esp->spi = sa->spi;
-	esp->seq = rte_cpu_to_be_32((uint32_t)sa->sequence);
-	*op = (struct td_crypt_op){
-	    .schedule = sa->schedule,
-	    .esp = (uint8_t *)esp,
-	    .data = (uint8_t *)(esp + 1) + sa->suite->info.iv_bytes,
-	    .length =
-	        plan->esp - (uint32_t)sizeof(*esp) - sa->suite->info.iv_bytes - sa->suite->info.icv_bytes,
-	    .sequence = sa->sequence,
-	    .counter = sa->iv_base + sa->sequence,
-	    .esn = sa->esn,
-	};
-}
-
-// The same for AH. Its padding is zero.
-static void ah_encapsulate(
-    const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
+// Writes AH with zeros for IV, ICV and padding, and says where the cryptography of its packet finds it.
+static void ah_write(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf,
+    uint8_t *start, struct td_crypt_op *op)
 {
 	uint32_t header = td_ah_bytes(sa->suite, plan->outer->family);
-	struct td_ah *ah = (struct td_ah *)front_build(sa, plan, mbuf);
+	struct td_ah *ah = (struct td_ah *)start;
 
 	memset(ah, 0, header);
 	ah->next_header = plan->next_header;
 	ah->words = (uint8_t)(header / 4 - 2);
 	ah->spi = sa->spi;
 	ah->sequence = rte_cpu_to_be_32((uint32_t)sa->sequence);
+	op->esp = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	op->data = (uint8_t *)(ah + 1);
+	op->length = plan->esp - (uint32_t)sizeof(*ah);
+}
+
+// Appends padding and trailer of ESP, and room for the ICV.
+static void tail_write(const struct plan *plan, struct rte_mbuf *mbuf)
+{
+	uint8_t *end = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)plan->tail);
+
+	memcpy(end, td_esp_padding, plan->pad);
+	end[plan->pad] = (uint8_t)plan->pad;
+	end[plan->pad + 1] = plan->next_header;
+}
+
+// Builds the ESP or AH packet around the plain one and fills in *op. The room has been checked.
+static void encapsulate(
+    struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf, struct td_crypt_op *op)
+{
+	const struct td_suite_info *info = &sa->suite->info;
+
+	td_counter_add(&sa->sequence, 1);
+	td_counter_add(&sa->bytes, mbuf->data_len);
+	if (likely(info->protocol == TD_SA_ESP))
+		tail_write(plan, mbuf);
+	struct rte_esp_hdr *esp = (struct rte_esp_hdr *)front_build(sa, plan, mbuf);
 	*op = (struct td_crypt_op){
 	    .schedule = sa->schedule,
-	    .esp = rte_pktmbuf_mtod(mbuf, uint8_t *),
-	    .data = (uint8_t *)(ah + 1),
-	    .length = plan->esp - (uint32_t)sizeof(*ah),
+	    .esp = (uint8_t *)esp,
+	    .data = (uint8_t *)(esp + 1) + info->iv_bytes,
+	    .length = plan->esp - (uint32_t)sizeof(*esp) - info->iv_bytes - info->icv_bytes,
 	    .sequence = sa->sequence,
 	    .counter = sa->iv_base + sa->sequence,
 	    .esn = sa->esn,
 	};
+	if (unlikely(info->protocol == TD_SA_AH)) {
+		ah_write(sa, plan, mbuf, (uint8_t *)esp, op);
+		return;
+	}
+	esp->spi = sa->spi;
+	esp->seq = rte_cpu_to_be_32((uint32_t)sa->sequence);
 }
 
 // ---- the stage --------------------------------------------------------------------------------
@@ -409,12 +417,7 @@ static void packet_seal(struct td_worker *worker, struct batch *batch, struct rt
 		td_drop(worker, mbuf, reason);
 		return;
 	}
-	td_counter_add(&sa->sequence, 1);
-	td_counter_add(&sa->bytes, mbuf->data_len);
-	if (likely(sa->suite->info.protocol == TD_SA_ESP))
-		encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
-	else
-		ah_encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
+	encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
 	if (unlikely(sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes))
 		limits_check(worker, sa);
 	batch->suites[batch->count] = sa->suite;
