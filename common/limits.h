@@ -97,6 +97,11 @@
 // Bytes of an IP header with options or extension headers in front of AH, which are put aside while its ICV
 // is computed. RFC 8200 sets no bound; usual ones have 64 bytes at most.
 #define TD_AH_HEADERS_MAX 256
+// Dummy packets (RFC 4303 2.6): per second and outbound SA; tunnels that have them, which every worker goes
+// through; and their payload where TFC padding sets none.
+#define TD_DUMMY_RATE_MAX 1000
+#define TD_DUMMY_TUNNELS_MAX 1024
+#define TD_DUMMY_BYTES 64
 #define TD_PMTU_AGE_MS 600000ull // RFC 1191 6.3: a learned path MTU is forgotten after ten minutes
 #define TD_NAT_KEEPALIVE_MS 20000ull // RFC 3948 4: default M
 #define TD_IPV6_MTU_MIN 1280 // RFC 8200 5

@@ -26,10 +26,11 @@ const uint8_t td_esp_padding[TD_ESP_PAD_MAX] = {
 struct plan {
 	const struct td_outer *outer;
 	uint32_t kept; // bytes of the packet that stay in front of ESP: its IP header in transport mode
-	uint32_t
-	    front; // bytes put in front of, or behind, what is kept: outer headers, ESP header and IV, or AH
+	// Bytes put in front of, or behind, what is kept: outer headers, ESP header and IV, or AH.
+	uint32_t front;
+	uint32_t tfc; // bytes put behind the packet (RFC 4303 2.7)
 	uint32_t pad; // bytes
-	uint32_t tail; // padding, trailer and ICV; AH: 0
+	uint32_t tail; // TFC padding, padding, trailer and ICV; AH: 0
 	uint32_t esp; // bytes from the ESP header, or AH, to the end
 	uint16_t protocol_offset; // transport mode: of the byte that names what follows
 	uint8_t next_header;
@@ -111,32 +112,41 @@ static bool plan_transport(struct plan *plan, struct rte_mbuf *mbuf)
 	return true;
 }
 
-static bool plan_make(struct plan *plan, const struct td_sa_out *sa, struct rte_mbuf *mbuf)
+// Works out the sizes for a payload, TFC padding included.
+static void plan_size(struct plan *plan, const struct td_sa_out *sa, uint32_t payload)
 {
 	const struct td_suite *suite = sa->suite;
 
-	// Pairs with the release in td_dp_sa_out_move.
-	plan->outer = __atomic_load_n(&sa->outer, __ATOMIC_ACQUIRE);
-	plan->kept = plan->protocol_offset = 0;
-	if (sa->mode == TD_SA_TUNNEL)
-		plan->next_header = td_ip_family(mbuf) == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	else if (!plan_transport(plan, mbuf))
-		return false;
-	uint32_t payload = mbuf->data_len - plan->kept;
 	if (unlikely(suite->info.protocol == TD_SA_AH)) {
-		uint32_t header = td_ah_bytes(suite, plan->outer->family);
+		uint32_t ah = td_ah_bytes(suite, plan->outer->family);
 
-		plan->front = plan->outer->ip_length + header;
+		plan->front = plan->outer->ip_length + ah;
 		plan->pad = plan->tail = 0;
-		plan->esp = header + payload;
-		return true;
+		plan->esp = ah + payload;
+		return;
 	}
 	uint32_t plain = RTE_ALIGN_CEIL(payload + (uint32_t)sizeof(struct td_esp_trailer), suite->align);
 	uint32_t header = (uint32_t)sizeof(struct rte_esp_hdr) + suite->info.iv_bytes;
+
 	plan->front = plan->outer->ip_length + plan->outer->udp_length + header;
 	plan->pad = plain - payload - (uint32_t)sizeof(struct td_esp_trailer);
-	plan->tail = plain - payload + suite->info.icv_bytes;
+	plan->tail = plain - payload + plan->tfc + suite->info.icv_bytes;
 	plan->esp = header + plain + suite->info.icv_bytes;
+}
+
+static bool plan_make(struct plan *plan, const struct td_sa_out *sa, struct rte_mbuf *mbuf)
+{
+	// Pairs with the release in td_dp_sa_out_move.
+	plan->outer = __atomic_load_n(&sa->outer, __ATOMIC_ACQUIRE);
+	plan->kept = plan->protocol_offset = 0;
+	plan->tfc = 0;
+	if (td_packet(mbuf)->dummy)
+		plan->next_header = IPPROTO_NONE;
+	else if (sa->mode == TD_SA_TUNNEL)
+		plan->next_header = td_ip_family(mbuf) == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	else if (!plan_transport(plan, mbuf))
+		return false;
+	plan_size(plan, sa, mbuf->data_len - plan->kept);
 	return true;
 }
 
@@ -165,6 +175,26 @@ static uint32_t inner_mtu(const struct td_sa_out *sa, const struct plan *plan, u
 	       (uint32_t)sizeof(struct td_esp_trailer);
 }
 
+// Pads a packet that is shorter than the tunnel wants, as far as path and buffer go (RFC 4303 2.7). Dummy
+// packets are padding only.
+static void plan_tfc(struct plan *plan, const struct td_sa_out *sa, struct rte_mbuf *mbuf)
+{
+	uint32_t goal = __atomic_load_n(&sa->tunnel->tfc, __ATOMIC_RELAXED);
+	uint32_t length = mbuf->data_len, room = rte_pktmbuf_tailroom(mbuf);
+
+	if (unlikely(td_packet(mbuf)->dummy) && goal == 0)
+		goal = TD_DUMMY_BYTES;
+	if (likely(goal <= length) || sa->mode != TD_SA_TUNNEL || sa->suite->info.protocol != TD_SA_ESP ||
+	    room < plan->tail + sa->suite->align)
+		return;
+	goal = RTE_MIN(goal, length + room - plan->tail - sa->suite->align);
+	goal = RTE_MIN(goal, inner_mtu(sa, plan, egress_mtu(sa, &plan->outer->remote, true)));
+	if (goal <= length)
+		return;
+	plan->tfc = goal - length;
+	plan_size(plan, sa, goal);
+}
+
 // The reason why a planned packet cannot be sealed, or TD_DROP_COUNT.
 static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf)
 {
@@ -189,8 +219,11 @@ static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, s
 // length is that of the packet without what has been appended.
 static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf, uint32_t length)
 {
-	struct td_outer_inner inner = {.tos = td_ip_tos(mbuf), .df = true};
+	struct td_outer_inner inner = {.df = true};
 
+	if (td_packet(mbuf)->dummy)
+		return inner;
+	inner.tos = td_ip_tos(mbuf);
 	if (td_ip_family(mbuf) == 4) {
 		inner.df = (td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG)) != 0;
 	} else {
@@ -256,6 +289,9 @@ static void tail_write(const struct plan *plan, struct rte_mbuf *mbuf)
 {
 	uint8_t *end = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)plan->tail);
 
+	// What a buffer held before stays here.
+	memset(end, 0, plan->tfc);
+	end += plan->tfc;
 	memcpy(end, td_esp_padding, plan->pad);
 	end[plan->pad] = (uint8_t)plan->pad;
 	end[plan->pad + 1] = plan->next_header;
@@ -268,7 +304,8 @@ static void encapsulate(
 	const struct td_suite_info *info = &sa->suite->info;
 
 	td_counter_add(&sa->sequence, 1);
-	td_counter_add(&sa->bytes, mbuf->data_len);
+	// RFC 4301 4.4.2.1: a lifetime in bytes is about all that the algorithm is applied to.
+	td_counter_add(&sa->bytes, mbuf->data_len + plan->tfc);
 	if (likely(info->protocol == TD_SA_ESP))
 		tail_write(plan, mbuf);
 	struct rte_esp_hdr *esp = (struct rte_esp_hdr *)front_build(sa, plan, mbuf);
@@ -394,30 +431,33 @@ static bool cut_later(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
 	       !(td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG));
 }
 
-static void packet_seal(struct td_worker *worker, struct batch *batch, struct rte_mbuf *mbuf)
+static void packet_seal(
+    struct td_worker *worker, struct batch *batch, struct td_sa_out *sa, struct rte_mbuf *mbuf)
 {
-	struct td_sa_out *sa = sa_select(worker, mbuf);
 	struct plan plan;
 
-	if (!sa)
-		return;
 	if (!plan_make(&plan, sa, mbuf)) {
 		td_drop(worker, mbuf, TD_DROP_ESP_TRANSPORT);
 		return;
 	}
 	// Every IPv6 sender may send 1280 bytes, whatever the path is known to carry (RFC 8200 5).
-	bool learned = td_ip_family(mbuf) == 4 || mbuf->data_len > TD_IPV6_MTU_MIN;
+	bool learned = td_packet(mbuf)->dummy || td_ip_family(mbuf) == 4 || mbuf->data_len > TD_IPV6_MTU_MIN;
 	uint32_t mtu = egress_mtu(sa, &plan.outer->remote, learned);
 	if (unlikely(mbuf->data_len + plan.front + plan.tail > mtu) && !cut_later(sa, mbuf)) {
 		too_big(worker, batch, mbuf, inner_mtu(sa, &plan, mtu));
 		return;
 	}
+	plan_tfc(&plan, sa, mbuf);
 	enum td_drop reason = admit(sa, &plan, mbuf);
 	if (reason != TD_DROP_COUNT) {
 		td_drop(worker, mbuf, reason);
 		return;
 	}
 	encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
+	if (unlikely(td_packet(mbuf)->dummy)) {
+		td_counter_add(&sa->dummies, 1);
+		td_counter_add(&worker->counters.dummies_out, 1);
+	}
 	if (unlikely(sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes))
 		limits_check(worker, sa);
 	batch->suites[batch->count] = sa->suite;
@@ -434,7 +474,29 @@ void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 	// What waited for an SA goes before what came later.
 	td_acquire_poll(worker);
 	batch.count = 0;
-	for (unsigned i = 0; i < count; i++)
-		packet_seal(worker, &batch, mbufs[i]);
+	for (unsigned i = 0; i < count; i++) {
+		struct td_sa_out *sa = sa_select(worker, mbufs[i]);
+
+		if (sa)
+			packet_seal(worker, &batch, sa, mbufs[i]);
+	}
+	batch_finish(worker, &batch);
+}
+
+void td_esp_out_dummies(struct td_worker *worker, struct td_sa_out **sas, unsigned count)
+{
+	struct batch batch;
+
+	batch.count = 0;
+	for (unsigned i = 0; i < count; i++) {
+		struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
+
+		// Then true packets need the buffers more.
+		if (!mbuf)
+			break;
+		*td_packet(mbuf) = (struct td_packet){.tunnel = sas[i]->tunnel->id, .dummy = true};
+		packet_seal(worker, &batch, sas[i], mbuf);
+		sas[i]->dummy_sequence = sas[i]->sequence;
+	}
 	batch_finish(worker, &batch);
 }

@@ -253,6 +253,7 @@ void td_dp_worker_info(unsigned index, struct td_dp_worker_info *info)
 	    .esp_in_bytes = td_counter_read(&counters->esp_in_bytes),
 	    .esp_out_packets = td_counter_read(&counters->esp_out_packets),
 	    .esp_out_bytes = td_counter_read(&counters->esp_out_bytes),
+	    .dummies_out = td_counter_read(&counters->dummies_out),
 	    .punted = td_counter_read(&counters->punted),
 	    .injected = td_counter_read(&counters->injected),
 	    .handoff_out = td_counter_read(&counters->handoff_out),

@@ -85,6 +85,7 @@ struct td_dp_worker_info {
 	uint64_t rx_packets, tx_packets;
 	uint64_t esp_in_packets, esp_in_bytes; // authenticated and accepted; ESP packets' IP bytes
 	uint64_t esp_out_packets, esp_out_bytes; // sealed; ESP packets' IP bytes
+	uint64_t dummies_out; // of esp_out_packets: dummy packets
 	uint64_t punted, injected;
 	uint64_t handoff_out, handoff_in;
 	uint64_t events_lost; // found the event ring full
@@ -144,6 +145,13 @@ void td_dp_neighbour_delete(unsigned port, const struct td_ip *ip);
 // The data plane's part of a tunnel: its number and the current outbound SA of each worker.
 struct td_dp_tunnel;
 struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id);
+#define TD_TFC_MTU UINT16_MAX
+// Traffic flow confidentiality (RFC 4303 2.6, 2.7) of a tunnel in tunnel mode: packets shorter than tfc_bytes
+// (TD_TFC_MTU: than what fits the path) are sealed with padding up to it; and as long as nothing else is sent
+// on a current outbound SA, its owner sends dummy_rate dummy packets of that length a second on it (at most
+// TD_DUMMY_RATE_MAX). Both 0: none. Once, before the tunnel has SAs. Returns 0 or -ENOSPC (more than
+// TD_DUMMY_TUNNELS_MAX with dummies).
+int td_dp_tunnel_tfc(struct td_dp_tunnel *tunnel, uint16_t tfc_bytes, uint16_t dummy_rate);
 // No policy and no SA may refer to it any more.
 void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel);
 
@@ -240,7 +248,7 @@ bool td_dp_suite_available(unsigned suite);
 
 // 0 means no limit. A soft limit raises an event once, a hard limit stops the SA.
 struct td_sa_limits {
-	uint64_t soft_bytes, hard_bytes; // payload bytes: the inner packet's
+	uint64_t soft_bytes, hard_bytes; // payload bytes: the inner packet's, and TFC padding that we send
 	uint64_t soft_packets, hard_packets;
 };
 
@@ -305,9 +313,10 @@ int td_dp_nat_keepalive(
     const struct td_ip *local, const struct td_ip *remote, uint16_t udp_local_port, uint16_t udp_remote_port);
 
 struct td_sa_stats {
-	uint64_t packets, bytes; // payload bytes
+	uint64_t packets, bytes; // payload bytes; outbound also TFC padding and dummy packets
 	uint64_t sequence; // highest authenticated (in) or last used (out)
 	uint64_t auth_failed, replayed, malformed, policy_failed; // inbound only
+	uint64_t dummies; // outbound only: of the packets
 	bool stopped; // hard limit reached
 };
 void td_dp_sa_in_stats(const struct td_sa_in *sa, struct td_sa_stats *stats);

@@ -65,6 +65,7 @@ static void tunnel_release(struct td_retired *retired)
 
 void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel)
 {
+	td_dummy_forget(tunnel);
 	__atomic_store_n(&tunnels[tunnel->id], NULL, __ATOMIC_RELEASE);
 	td_rcu_retire(&tunnel->retired, tunnel_release);
 }
@@ -318,6 +319,7 @@ void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats)
 	    .packets = sequence,
 	    .bytes = td_counter_read(&sa->bytes),
 	    .sequence = sequence,
+	    .dummies = td_counter_read(&sa->dummies),
 	    .stopped = __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED),
 	};
 }

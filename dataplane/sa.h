@@ -22,6 +22,7 @@ struct td_dp_tunnel {
 	struct td_retired retired;
 	uint32_t id;
 	uint16_t pmtu; // learned path MTU, 0: none. Writer: control thread
+	uint16_t tfc, dummy_rate; // see td_dp_tunnel_tfc. Writer: control thread
 	uint32_t peer_generation; // grows when the peer moved. Writer: control thread
 	// The outbound SA for packets that worker i handles. Writer: control thread (one release store, which
 	// pairs with the acquire in esp_out.c: the SA is complete when it is seen). May belong to another
@@ -88,6 +89,9 @@ struct td_sa_out {
 	bool esn;
 	bool stopped; // Writers: owner (limits), control thread (time); only ever set
 	bool soft_raised; // Writer: owner
+	uint64_t dummies; // sent. Writer: owner
+	uint64_t dummy_due_tsc,
+	    dummy_sequence; // of the last look: when the next is, what had been sent. Owner
 
 	// Line 2: limits, memory.
 	alignas(RTE_CACHE_LINE_SIZE) struct td_sa_limits limits;
@@ -122,6 +126,13 @@ static inline uint64_t td_limit_next(uint64_t soft, uint64_t hard, bool soft_rai
 
 // Works out from the limits and the sequence space when the owner has to look again.
 void td_sa_out_rearm(struct td_sa_out *sa);
+
+// Sends a dummy packet on each of at most TD_BURST SAs of this worker (esp_out.c).
+struct td_worker;
+void td_esp_out_dummies(struct td_worker *worker, struct td_sa_out **sas, unsigned count);
+
+// Control thread: the tunnel goes.
+void td_dummy_forget(const struct td_dp_tunnel *tunnel);
 
 // Any worker, inside a read-side section. NULL when the tunnel is gone.
 struct td_dp_tunnel *td_tunnel_at(uint32_t id);

@@ -113,6 +113,7 @@ int td_worker_run(void *argument)
 		td_hold_poll(worker);
 		td_acquire_poll(worker);
 		reassembly_poll(worker);
+		td_dummy_poll(worker);
 		work += td_tx_flush(worker);
 		// No pointer to a published object is kept beyond this line.
 		rte_rcu_qsbr_quiescent(td_rcu_qsbr, worker->id);

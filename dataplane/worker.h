@@ -59,7 +59,7 @@ struct td_acquire {
 struct td_worker_counters {
 	uint64_t loops, idle_loops, rx_packets, tx_packets;
 	uint64_t esp_in_packets, esp_in_bytes, esp_out_packets, esp_out_bytes;
-	uint64_t punted, injected, handoff_in, handoff_out, held;
+	uint64_t dummies_out, punted, injected, handoff_in, handoff_out, held;
 	uint64_t drops[TD_DROP_COUNT];
 	uint64_t events_lost, trace_lost;
 };
@@ -94,6 +94,7 @@ struct td_worker {
 	unsigned acquire_count; // owner
 	uint32_t acquire_generation; // td_dp.switch_generation of the last look. Owner
 	struct td_acquire acquire[TD_ACQUIRE_PER_WORKER]; // owner
+	unsigned dummy_cursor; // place in td_dp.dummy_tunnels. Owner
 	// Of ESP with AH and of other protocols, because librte_ip_frag does not tell protocols apart. Owner.
 	struct td_reassembly *reassembly[2];
 	struct td_tx_buffer tx[TD_PORTS_MAX]; // owner
@@ -122,6 +123,10 @@ struct td_dp {
 	IMB_MGR *control_mgr; // control
 	struct td_policy_set *policies; // writer: control (release store); workers acquire it once per stage
 	uint32_t switch_generation; // grows with each switch. Writer: control
+	// Tunnels with dummy packets: the number plus 1, 0 where none is. Writer: control, by release stores
+	// that pair with the acquires in dummy.c
+	uint32_t dummy_tunnels[TD_DUMMY_TUNNELS_MAX];
+	unsigned dummy_used; // places behind this one never held a tunnel. Writer: control (release store)
 	bool stop; // writer: control
 	struct td_trace
 	    *trace; // NULL: none runs. Writer: control (release store); workers acquire it once per loop
@@ -188,6 +193,8 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 // ESP and AH packets for this gateway (esp_in.c) and plain packets for the tunnel in td_packet (esp_out.c).
 void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
 void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+// Sends dummy packets on idle SAs (dummy.c), at most TD_BURST at a time.
+void td_dummy_poll(struct td_worker *worker);
 // IP packets to their next hop; a local destination is punted (forward.c). inside_only: packets that
 // the outbound policy has not seen; they do not leave by an outside port even if routes change meanwhile.
 void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count, bool inside_only);

@@ -155,7 +155,6 @@ races()
 	local fault command=("$ROOT/build-race/tests/race/race")
 	# Libraries at more random addresses than ThreadSanitizer has shadows for.
 	[ "$(cat /proc/sys/vm/mmap_rnd_bits)" -le 28 ] || command=(setarch -R "${command[@]}")
-	export TSAN_OPTIONS="halt_on_error=1:exitcode=66"
 	check build-race build_race || return
 	check race supervised "$RACE_TIMEOUT_S" "${command[@]}"
 	for fault in foreign-state early-free; do

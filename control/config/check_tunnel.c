@@ -105,6 +105,12 @@ static void check_transport(
 	    check, group, "local", tunnel->local, tunnel->local_count, &tunnel->local_address);
 	check_transport_side(
 	    check, group, "remote", tunnel->remote, tunnel->remote_count, &tunnel->remote_address);
+	if (tunnel->tfc)
+		td_config_report_key(check->report, group, "tfc",
+		    "is given with mode \"transport\"; allowed is padding with mode \"tunnel\" only");
+	if (tunnel->dummy_rate)
+		td_config_report_key(check->report, group, "dummy_rate",
+		    "is given with mode \"transport\"; allowed are dummy packets with mode \"tunnel\" only");
 	if (tunnel->route_count)
 		td_config_report_key(check->report, group, "routes",
 		    "is given with mode \"transport\"; allowed are routes with mode \"tunnel\" only");
@@ -229,6 +235,18 @@ static void check_route_count(const struct td_config_check *check)
 			    i ? "IPv6" : "IPv4", TD_TUNNEL_ROUTES_MAX);
 }
 
+static void check_dummy_count(const struct td_config_check *check)
+{
+	config_setting_t *list = config_setting_get_member(check->root, "tunnels");
+	unsigned count = 0;
+
+	for (unsigned t = 0; t < check->config->tunnel_count; t++)
+		count += check->config->tunnels[t].dummy_rate > 0;
+	if (count > TD_DUMMY_TUNNELS_MAX)
+		td_config_report_setting(check->report, list,
+		    "has %u tunnels with dummy_rate; allowed is %d at most", count, TD_DUMMY_TUNNELS_MAX);
+}
+
 // Returns the tunnels' names, not sorted, to be freed, or NULL for want of memory.
 static struct td_config_named *list_tunnels(const struct td_config *config)
 {
@@ -259,6 +277,7 @@ int td_config_check_tunnels(const struct td_config_check *check)
 		check_transport(check, group, &check->config->tunnels[i]);
 	}
 	check_route_count(check);
+	check_dummy_count(check);
 	return check_pairs(check);
 }
 

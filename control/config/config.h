@@ -14,6 +14,7 @@
 
 #define TD_CONFIG_ADDRESSES_MAX 16
 #define TD_CONFIG_SELECTORS_MAX 32
+#define TD_CONFIG_TFC_MTU (-1) // as much as the path carries
 #define TD_CONFIG_TUNNELS_MAX (1u << 20) // as many as the data plane has numbers for
 
 struct td_port_config {
@@ -66,6 +67,8 @@ struct td_tunnel_config {
 	uint16_t udp_local_port, udp_remote_port; // UDP encapsulation (RFC 3948); both 0: none
 	enum td_df df;
 	int dscp; // 0 to 63, or TD_DSCP_COPY
+	int tfc; // pad packets up to so many bytes, or TD_CONFIG_TFC_MTU; 0: not
+	unsigned dummy_rate; // dummy packets per second on idle SAs
 	// In transport mode the outer addresses, also where the file says nothing.
 	unsigned local_count, remote_count;
 	struct td_prefix local[TD_CONFIG_SELECTORS_MAX], remote[TD_CONFIG_SELECTORS_MAX];

@@ -96,7 +96,11 @@ const char *td_config_key_allowed(const struct td_config_key *key, char *text)
 static void describe_key(const struct td_config_key *key, FILE *out)
 {
 	char allowed[TD_CONFIG_ALLOWED_MAX];
-	bool quoted = key->words || (key->type != TD_CONFIG_INTEGER && key->type != TD_CONFIG_BOOLEAN);
+	// An integer that can be a word may have a number as its default.
+	bool number =
+	    key->default_text && strspn(key->default_text, "0123456789") == strlen(key->default_text);
+	bool quoted = key->type == TD_CONFIG_INTEGER ? key->words && !number
+	                                             : key->words || key->type != TD_CONFIG_BOOLEAN;
 
 	fprintf(out, "    %s\n        %s%s", key->name,
 	    td_config_type_is_list(key->type) ? "array; each is " : "", td_config_key_allowed(key, allowed));

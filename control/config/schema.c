@@ -50,6 +50,7 @@ static const struct td_config_word mode_words[] = {
 static const struct td_config_word df_words[] = {
     {"copy", TD_DF_COPY}, {"set", TD_DF_SET}, {"clear", TD_DF_CLEAR}, {NULL, 0}};
 static const struct td_config_word dscp_words[] = {{"copy", TD_DSCP_COPY}, {NULL, 0}};
+static const struct td_config_word tfc_words[] = {{"mtu", TD_CONFIG_TFC_MTU}, {NULL, 0}};
 // 89 is OSPF (RFC 2328 A.1), which the C library has no name for.
 static const struct td_config_word protocol_words[] = {{"any", 0}, {"icmp", IPPROTO_ICMP},
     {"igmp", IPPROTO_IGMP}, {"ipip", IPPROTO_IPIP}, {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP},
@@ -165,6 +166,16 @@ static const struct td_config_key tunnel_keys[] = {
     {"dscp", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, dscp), .words = dscp_words, .low = 0,
         .high = 63, .default_text = "copy",
         .help = "Traffic class (DSCP) of outer headers: the inner packet's, or a number."},
+    {"tfc", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, tfc), .words = tfc_words, .low = 0,
+        .high = TD_MTU_MAX, .default_text = "0",
+        .help =
+            "Shorter packets are padded to so many bytes before they are sealed, or (mtu) to what the path "
+            "carries, so that their lengths tell nothing (RFC 4303 2.7); 0: not. Not in transport mode."},
+    {"dummy_rate", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, dummy_rate), .low = 0,
+        .high = TD_DUMMY_RATE_MAX, .default_text = "0",
+        .help =
+            "Dummy packets per second that are sent on each current outbound SA while it is idle (RFC 4303 "
+            "2.6), as long as tfc says. They count against the SA's lifetimes. Not in transport mode."},
     {"local", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, local),
         COUNTED(struct td_tunnel_config, local_count), .default_meaning = "none",
         .help = "Networks behind this gateway. Every local network with every remote one of its family "

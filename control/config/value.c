@@ -4,6 +4,7 @@
 #include "common/ip.h"
 #include "control/config/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -174,8 +175,8 @@ int td_config_value_default(const struct td_config_key *key, void *base)
 	// What has no default, lists included, is all zero bytes already.
 	if (!key->default_text)
 		return 0;
-	// The default of an integer that can be a word is one.
-	if (key->type == TD_CONFIG_INTEGER && !key->words)
+	// The default of an integer that can be a word may be one.
+	if (key->type == TD_CONFIG_INTEGER && (!key->words || isdigit((unsigned char)key->default_text[0])))
 		return read_number(key, strtol(key->default_text, NULL, 10), to, why);
 	if (key->type == TD_CONFIG_BOOLEAN) {
 		*(bool *)to = strcmp(key->default_text, "true") == 0;

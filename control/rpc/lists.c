@@ -58,7 +58,7 @@ static json_t *sa_json(const struct td_sa *sa)
 	    "hard_bytes", U64(sa->limits.hard_bytes), "soft_packets", U64(sa->limits.soft_packets),
 	    "hard_packets", U64(sa->limits.hard_packets), "soft_ms", U64(sa->soft_time_ms), "hard_ms",
 	    U64(sa->hard_time_ms));
-	json_t *inbound = sa->outbound ? json_object()
+	json_t *inbound = sa->outbound ? json_pack("{s:I}", "dummies", U64(stats.dummies))
 	                               : json_pack("{s:I,s:I,s:I,s:I}", "auth_failed", U64(stats.auth_failed),
 	                                     "replayed", U64(stats.replayed), "malformed",
 	                                     U64(stats.malformed), "policy_failed", U64(stats.policy_failed));
@@ -112,6 +112,7 @@ static void tunnel_visit(void *context, const struct td_sa *sa)
 	stats_read(sa, &stats);
 	sum->packets += stats.packets;
 	sum->bytes += stats.bytes;
+	sum->dummies += stats.dummies;
 	if (!sa->outbound)
 		json_array_append_new(sums->inbound_spis, json_integer(sa->spi));
 }
@@ -130,17 +131,19 @@ static json_t *tunnel_json(const struct td_tunnel *tunnel)
 		established |= sa && sa->state != TD_SA_EXPIRED;
 		json_array_append_new(outbound, json_integer(sa ? sa->spi : 0));
 	}
-	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:o,s:b,s:o,s:o,s:I,s:I,s:I,s:I}", "name",
-	    td_rpc_json_text(config->name), "mode", config->mode == TD_SA_TRANSPORT ? "transport" : "tunnel",
-	    "local_address", td_rpc_json_ip(&config->local_address), "remote_address",
-	    td_rpc_json_ip(&config->remote_address), "peer_address", td_rpc_json_ip(&tunnel->peer_address),
-	    "peer_port", (int)tunnel->peer_port, "pmtu", (int)tunnel->pmtu, "local",
-	    prefixes_json(config->local, config->local_count), "remote",
+	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:o,s:b,s:o,s:o,s:I,s:I,s:I,s:I,s:o,s:i,s:I}",
+	    "name", td_rpc_json_text(config->name), "mode",
+	    config->mode == TD_SA_TRANSPORT ? "transport" : "tunnel", "local_address",
+	    td_rpc_json_ip(&config->local_address), "remote_address", td_rpc_json_ip(&config->remote_address),
+	    "peer_address", td_rpc_json_ip(&tunnel->peer_address), "peer_port", (int)tunnel->peer_port,
+	    "pmtu", (int)tunnel->pmtu, "local", prefixes_json(config->local, config->local_count), "remote",
 	    prefixes_json(config->remote, config->remote_count), "routes",
 	    prefixes_json(config->routes, config->route_count), "established", (int)established,
 	    "outbound_spi", outbound, "inbound_spis", sums.inbound_spis, "packets_in", U64(sums.in.packets),
 	    "bytes_in", U64(sums.in.bytes), "packets_out", U64(sums.out.packets), "bytes_out",
-	    U64(sums.out.bytes));
+	    U64(sums.out.bytes), "tfc",
+	    config->tfc == TD_CONFIG_TFC_MTU ? json_string("mtu") : json_integer(config->tfc), "dummy_rate",
+	    (int)config->dummy_rate, "dummies_out", U64(sums.out.dummies));
 }
 
 int td_rpc_tunnel_list(struct td_rpc_call *call)
@@ -160,13 +163,14 @@ static json_t *worker_json(unsigned worker)
 	struct td_dp_worker_info info = {0};
 
 	td_dp_worker_info(worker, &info);
-	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
 	    (int)worker, "core", info.core, "loops", U64(info.loops), "idle_loops", U64(info.idle_loops),
 	    "rx_packets", U64(info.rx_packets), "tx_packets", U64(info.tx_packets), "esp_in_packets",
 	    U64(info.esp_in_packets), "esp_in_bytes", U64(info.esp_in_bytes), "esp_out_packets",
-	    U64(info.esp_out_packets), "esp_out_bytes", U64(info.esp_out_bytes), "punted", U64(info.punted),
-	    "injected", U64(info.injected), "handoff_out", U64(info.handoff_out), "handoff_in",
-	    U64(info.handoff_in), "events_lost", U64(info.events_lost), "held", U64(info.held));
+	    U64(info.esp_out_packets), "esp_out_bytes", U64(info.esp_out_bytes), "dummies_out",
+	    U64(info.dummies_out), "punted", U64(info.punted), "injected", U64(info.injected), "handoff_out",
+	    U64(info.handoff_out), "handoff_in", U64(info.handoff_in), "events_lost", U64(info.events_lost),
+	    "held", U64(info.held));
 }
 
 int td_rpc_worker_list(struct td_rpc_call *call)

@@ -20,6 +20,13 @@ static int tunnel_create(struct td_sad *sad, unsigned index, const struct td_tun
 		free(t);
 		return -ENOMEM;
 	}
+	uint16_t tfc = config->tfc == TD_CONFIG_TFC_MTU ? TD_TFC_MTU : (uint16_t)config->tfc;
+	int rc = td_dp_tunnel_tfc(t->tunnel.dp, tfc, (uint16_t)config->dummy_rate);
+	if (rc) {
+		td_dp_tunnel_remove(t->tunnel.dp);
+		free(t);
+		return rc;
+	}
 	t->tunnel.peer_address = t->tunnel.config.remote_address;
 	t->tunnel.local_port = t->tunnel.config.udp_local_port;
 	t->tunnel.peer_port = t->tunnel.config.udp_remote_port;

@@ -195,6 +195,9 @@ static void sites_create(void)
 		sites[i].tunnel = td_dp_tunnel_create(i);
 		sites[i].owner = i % TD_RACE_WORKERS;
 		insist(sites[i].tunnel, "no memory for a tunnel");
+		// Padding on each, and dummy packets whenever the others leave a gap.
+		insist(td_dp_tunnel_tfc(sites[i].tunnel, i % 2 ? TD_TFC_MTU : 300, TD_DUMMY_RATE_MAX) == 0,
+		    "no room for dummy packets");
 		rollover(&sites[i]);
 	}
 }

@@ -2,7 +2,8 @@
 #pragma once
 
 // What ThreadSanitizer has to be told: it sees our code and DPDK's inline functions, but not what the
-// libraries of DPDK do. seen.c stands between, so that no report has to be suppressed:
+// libraries of DPDK do. seen.c stands between, so that no report has to be suppressed; what libraries
+// themselves write is left out:
 // - packet buffers lie in a pool of seen.c's own, under a mutex, instead of librte_mempool_ring's;
 // - the start and the end of a worker order its memory accesses with the control thread's (librte_eal);
 // - a packet that a worker sends is complete when another one receives it (net_ring, see td_seen_give).

@@ -117,6 +117,14 @@ void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel)
 	free(tunnel);
 }
 
+int td_dp_tunnel_tfc(struct td_dp_tunnel *tunnel, uint16_t tfc_bytes, uint16_t dummy_rate)
+{
+	(void)tunnel;
+	fake_dp.tfc = tfc_bytes;
+	fake_dp.dummy_rate = dummy_rate;
+	return 0;
+}
+
 static bool create_fails(struct td_error *error)
 {
 	if (++fake_dp.creates != fake_dp.create_fails_at)

@@ -13,6 +13,7 @@ struct fake_dp {
 	unsigned creates;
 	bool reserve_fails;
 	unsigned tunnels;
+	unsigned tfc, dummy_rate; // of the last tunnel
 	unsigned pmtu, moves, moved_port, keepalives; // last path MTU, moves of peers
 	unsigned policy_fails, policy_count, policies_set,
 	    hits_live; // td_dp_policy_set; the last list's length

@@ -44,6 +44,32 @@ Test(config, sets_defaults)
 	free(errors);
 }
 
+Test(config, tunnels_with_dummies_are_bounded)
+{
+	for (unsigned extra = 0; extra < 2; extra++) {
+		unsigned count = TD_DUMMY_TUNNELS_MAX + extra;
+		char *text, *errors;
+		size_t length;
+		FILE *out = open_memstream(&text, &length);
+
+		fputs(BASE "tunnels = (", out);
+		for (unsigned i = 0; i < count; i++)
+			fprintf(out,
+			    "%s{ name=\"t%u\"; local_address=\"192.0.2.1\"; remote_address=\"192.0.2.2\"; "
+			    "dummy_rate=1; }",
+			    i ? ", " : "", i);
+		fputs(");", out);
+		fclose(out);
+		struct td_config *config = load(text, length, &errors);
+		cr_expect_eq(config == NULL, extra == 1, "%u: %s", count, errors);
+		cr_expect_eq(strstr(errors, "has 1025 tunnels with dummy_rate; allowed is 1024") != NULL,
+		    extra == 1, "%s", errors);
+		td_config_free(config);
+		free(errors);
+		free(text);
+	}
+}
+
 Test(config, reads_policies)
 {
 	static const char text[] =
@@ -91,7 +117,8 @@ Test(config, reads_ipv6_tunnels)
 	    ");\n"
 	    "tunnels = ( { name=\"b\"; local_address=\"2001:db8::1\"; remote_address=\"2001:db8:f::2\"; "
 	    "local=[\"10.1.0.0/24\", \"2001:db8:1::/48\"]; remote=[\"2001:db8:2::/48\", \"10.2.0.0/24\"]; "
-	    "udp_local_port=4500; udp_remote_port=61000; df=\"clear\"; dscp=46; },\n"
+	    "udp_local_port=4500; udp_remote_port=61000; df=\"clear\"; dscp=46; "
+	    "tfc=\"mtu\"; dummy_rate=1000; },\n"
 	    "{ "
 	    "name=\"r\"; local_address=\"192.0.2.1\"; remote_address=\"192.0.2.3\"; df=\"set\"; "
 	    "routes=[\"10.2.0.0/24\", \"::/0\"]; },\n"
@@ -107,6 +134,8 @@ Test(config, reads_ipv6_tunnels)
 	cr_expect(tunnel[0].local_count == 2 && tunnel[0].remote_count == 2);
 	cr_expect(tunnel[0].udp_local_port == 4500 && tunnel[0].udp_remote_port == 61000);
 	cr_expect(tunnel[0].df == TD_DF_CLEAR && tunnel[0].dscp == 46);
+	cr_expect(tunnel[0].tfc == TD_CONFIG_TFC_MTU && tunnel[0].dummy_rate == 1000);
+	cr_expect(tunnel[1].tfc == 0 && tunnel[1].dummy_rate == 0);
 	cr_expect(tunnel[1].df == TD_DF_SET && tunnel[1].local_count + tunnel[1].remote_count == 0);
 	cr_assert_eq(tunnel[1].route_count, 2);
 	expect_prefix(&tunnel[1].routes[0], "10.2.0.0/24");

@@ -529,3 +529,20 @@ Test(sad, fresh_spis_are_unused, .init = start, .fini = stop)
 	cr_assert_eq(add(request("t0", false, 0x07ffffff, 1, false)), 0);
 	cr_expect_eq(td_sad_spi_fresh(sad, 1, 0x03ffffff), 0x04000100);
 }
+
+Test(sad, padding_and_dummies_reach_the_data_plane)
+{
+	static const struct {
+		int tfc;
+		unsigned expected;
+	} rows[] = {{0, 0}, {500, 500}, {TD_CONFIG_TFC_MTU, TD_TFC_MTU}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		tunnels[1].tfc = rows[i].tfc;
+		tunnels[1].dummy_rate = (unsigned)i;
+		start();
+		cr_expect_eq(fake_dp.tfc, rows[i].expected, "row %zu", i);
+		cr_expect_eq(fake_dp.dummy_rate, i, "row %zu", i);
+		stop();
+	}
+}

@@ -78,7 +78,7 @@ class Gateway:
     def _bypass(local, remote):
         return f'{{ action = "bypass"; direction = "both"; local = "{local}/32"; remote = "{remote}"; }}'
 
-    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0):
+    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0, tunnel_keys=""):
         # The ring of the default 512 frames overflows when a loaded machine leaves the worker alone for a while.
         device = f"framecnt=4096,qpairs={queue_pairs}"
         # The gateway talks to its own links in plaintext.
@@ -101,7 +101,7 @@ ports = (
 );
 tunnels = (
   {{ name = "{self.tunnel}"; local_address = "{self.outside_address}"; remote_address = "{self.peer_address}";
-    {drain}local = [ "{self.local}" ]; remote = [ "{self.remote}" ]; }}{more}
+    {drain}{tunnel_keys}local = [ "{self.local}" ]; remote = [ "{self.remote}" ]; }}{more}
 );
 policies = ( {", ".join((*own, *policies))} );
 """
