@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <rte_dev.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RSS_TYPES (RTE_ETH_RSS_ESP | RTE_ETH_RSS_AH | RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
@@ -66,6 +67,33 @@ static void ethernet_config(
 	conf->rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
 }
 
+// What net_af_packet needs of a frame for the kernel's headers and an Ethernet header with a VLAN tag.
+#define AF_PACKET_FRAME_OVERHEAD 128
+#define AF_PACKET_FRAME_DEFAULT 2048
+
+// net_af_packet says that it carries 1518 bytes whatever framesz it is given, and then carries what fits.
+static bool af_packet_carries(const struct td_port *port)
+{
+	const char *given = strstr(port->config.device, "framesz=");
+	unsigned long bytes = given ? strtoul(given + strlen("framesz="), NULL, 10) : AF_PACKET_FRAME_DEFAULT;
+
+	return strcmp(port->driver, "net_af_packet") == 0 &&
+	       bytes >= port->config.mtu + AF_PACKET_FRAME_OVERHEAD;
+}
+
+static int mtu_set(const struct td_port *port, struct td_error *error)
+{
+	int result = rte_eth_dev_set_mtu(port->eth_id, (uint16_t)port->config.mtu);
+
+	// Drivers without this setting (vdevs) carry any MTU that fits a buffer.
+	if (result == 0 || result == -ENOTSUP || af_packet_carries(port))
+		return 0;
+	return port_error(error, result, port,
+	    strcmp(port->driver, "net_af_packet") == 0
+	        ? "cannot set the MTU; add larger frames to the device, e.g. framesz=9216,blocksz=36864"
+	        : "cannot set the MTU");
+}
+
 static int queues_setup(struct td_port *port)
 {
 	uint16_t rx_descriptors = (uint16_t)port->config.rx_descriptors;
@@ -99,10 +127,9 @@ int td_port_open(unsigned index, const struct td_dp_port_config *config, struct 
 	result = rte_eth_dev_configure(port->eth_id, port->rx_queues, port->tx_queues, &conf);
 	if (result)
 		return port_error(error, result, port, "cannot configure the device");
-	// Drivers without these settings (vdevs) carry any MTU that fits a buffer and see all frames.
-	result = rte_eth_dev_set_mtu(port->eth_id, (uint16_t)config->mtu);
-	if (result && result != -ENOTSUP)
-		return port_error(error, result, port, "cannot set the MTU");
+	result = mtu_set(port, error);
+	if (result)
+		return result;
 	result = queues_setup(port);
 	if (result)
 		return port_error(error, result, port, "cannot set up the queues; try fewer descriptors");
