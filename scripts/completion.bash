@@ -51,6 +51,10 @@ _tandemctl()
 		mapfile -t COMPREPLY < <(compgen -W "esp ah" -- "$cur")
 		return
 		;;
+	--side)
+		mapfile -t COMPREPLY < <(compgen -W "plain protected both" -- "$cur")
+		return
+		;;
 	--key)
 		COMPREPLY=(-)
 		return
