@@ -281,7 +281,7 @@ Test(watch, recorder_writes_what_is_wanted_and_no_more)
 	td_recorder_state(recorder, &state);
 	cr_expect_eq(state.phase, TD_RECORDER_IDLE);
 	cr_expect_eq(state.packets, 7);
-	cr_expect_eq(state.bytes, lseek(mine, 0, SEEK_END));
+	cr_expect_eq((off_t)state.bytes, lseek(mine, 0, SEEK_END));
 	cr_expect_not(fake_dp.capturing);
 	cr_expect_eq(fcntl(fd, F_GETFD), -1, "it is closed");
 	td_recorder_destroy(recorder);
