@@ -37,6 +37,19 @@ void td_dummy_forget(const struct td_dp_tunnel *tunnel)
 			__atomic_store_n(&td_dp.dummy_tunnels[place], 0, __ATOMIC_RELEASE);
 }
 
+int td_dp_dummy_send(struct td_dp_tunnel *tunnel, unsigned worker)
+{
+	struct rte_mbuf *order = rte_pktmbuf_alloc(td_dp.pool);
+
+	if (!order)
+		return -ENOMEM;
+	*td_packet(order) = (struct td_packet){.tunnel = tunnel->id, .dummy = true, .own = true};
+	if (rte_ring_sp_enqueue(td_dp.workers[worker]->inject, order) == 0)
+		return 0;
+	rte_pktmbuf_free(order);
+	return -ENOBUFS;
+}
+
 // ---- worker -----------------------------------------------------------------------------------
 
 // An SA is idle when nothing has been sent on it for the time between two dummy packets.
@@ -51,17 +64,34 @@ static bool is_due(const struct td_worker *worker, struct td_sa_out *sa, unsigne
 	return !used;
 }
 
-// The SA of a tunnel that this worker sends dummy packets on now, or NULL.
-static struct td_sa_out *sa_due(const struct td_worker *worker, uint32_t id)
+// The SA of a tunnel that this worker may send dummy packets on, or NULL.
+static struct td_sa_out *sa_own(const struct td_worker *worker, const struct td_dp_tunnel *tunnel)
 {
-	const struct td_dp_tunnel *tunnel = td_tunnel_at(id);
 	// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is complete.
 	struct td_sa_out *sa = tunnel ? __atomic_load_n(&tunnel->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
 
-	if (!sa || sa->owner != worker->id || sa->suite->info.protocol != TD_SA_ESP ||
+	if (!sa || sa->owner != worker->id || sa->suite->info.protocol != TD_SA_ESP || sa->mode != TD_SA_TUNNEL ||
 	    __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return NULL;
-	return is_due(worker, sa, __atomic_load_n(&tunnel->dummy_rate, __ATOMIC_RELAXED)) ? sa : NULL;
+	return sa;
+}
+
+// The same, when it has been idle for long enough.
+static struct td_sa_out *sa_due(const struct td_worker *worker, uint32_t id)
+{
+	const struct td_dp_tunnel *tunnel = td_tunnel_at(id);
+	struct td_sa_out *sa = sa_own(worker, tunnel);
+
+	return sa && is_due(worker, sa, __atomic_load_n(&tunnel->dummy_rate, __ATOMIC_RELAXED)) ? sa : NULL;
+}
+
+void td_dummy_order(struct td_worker *worker, struct rte_mbuf *order)
+{
+	struct td_sa_out *sa = sa_own(worker, td_tunnel_at(td_packet(order)->tunnel));
+
+	rte_pktmbuf_free(order); // it only brought the tunnel's number
+	if (sa)
+		td_esp_out_dummies(worker, &sa, 1);
 }
 
 void td_dummy_poll(struct td_worker *worker)

@@ -20,7 +20,7 @@ struct td_packet {
 	uint8_t handoffs; // how often ESP_OUT went to another worker
 	uint8_t protocol; // for ESP_IN: enum td_sa_protocol
 	bool udp; // for ESP_IN: UDP-encapsulated
-	bool dummy; // for ESP_OUT: holds nothing, and is to become a dummy packet (RFC 4303 2.6)
+	bool dummy; // holds nothing, and is to become a dummy packet (RFC 4303 2.6)
 	bool decrypted; // came protected
 	bool guarded; // quotes a packet that came protected: not to leave in plaintext
 	bool own; // made by the control thread: starts at its IP header and is only forwarded

@@ -162,7 +162,9 @@ void td_inject_stage(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned
 		if (!td_packet(mbufs[i])->own)
 			td_observe_injected(worker, td_packet(mbufs[i])->port, mbufs[i]);
 	for (unsigned i = 0; i < count; i++)
-		if (td_packet(mbufs[i])->own)
+		if (td_packet(mbufs[i])->dummy)
+			td_dummy_order(worker, mbufs[i]);
+		else if (td_packet(mbufs[i])->own)
 			td_forward(worker, &mbufs[i], 1, false);
 		else if (inject_frame(worker, mbufs[i]))
 			outbound[outbound_count++] = mbufs[i];

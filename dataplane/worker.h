@@ -195,6 +195,8 @@ void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
 // Sends dummy packets on idle SAs (dummy.c), at most TD_BURST at a time.
 void td_dummy_poll(struct td_worker *worker);
+// Sends the one that the control thread wants (td_dp_dummy_send); takes the order.
+void td_dummy_order(struct td_worker *worker, struct rte_mbuf *order);
 // IP packets to their next hop; a local destination is punted (forward.c). inside_only: packets that
 // the outbound policy has not seen; they do not leave by an outside port even if routes change meanwhile.
 void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count, bool inside_only);
