@@ -193,7 +193,10 @@ static void first_child(struct td_ike_sa *sa, struct td_ike_task *task, const st
 	struct td_ike_child *child;
 
 	if (!tunnel) {
-		(void)td_ike_task_add(sa, TD_TASK_DELETE_IKE);
+		if (TAILQ_EMPTY(&sa->tasks))
+			(void)td_ike_task_add(sa, TD_TASK_DELETE_IKE);
+		else
+			td_ike_orphan_erase(sa, task->orphan_spi);
 		return;
 	}
 	child = td_ike_child_accept(sa, answer, tunnel, task->slot, NULL, true, &failure, &error);

@@ -239,6 +239,15 @@ static enum td_life_failure failure_of(uint16_t notify)
 	return TD_FAIL_PERMANENT;
 }
 
+// The DELETE of a child has overtaken the answer that makes it.
+static bool was_deleted(const struct td_ike_negotiation *negotiation, uint32_t spi_out)
+{
+	for (unsigned i = 0; i < negotiation->gone_count && i < TD_IKE_GONE_MAX; i++)
+		if (negotiation->gone[i] == spi_out)
+			return true;
+	return false;
+}
+
 struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_ike_payloads *answer, struct td_ike_tunnel *tunnel,
     unsigned slot, struct td_ike_child *predecessor, bool in_auth, enum td_life_failure *failure, struct td_error *error)
 {
@@ -263,6 +272,10 @@ struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_i
 		goto release;
 	}
 	wrong = choice_read(sa, answer, in_auth, tunnel, &agreement);
+	if (!wrong && was_deleted(negotiation, agreement.spi_out)) {
+		(void)td_error_set(error, 0, NULL, NULL, "the peer has already deleted the child");
+		goto release;
+	}
 	if (!wrong && agreement.suite.dh && !in_auth) {
 		if (td_dh_agree(negotiation->dh, answer->ke, shared, &shared_bytes) < 0)
 			wrong = "the peer's Diffie-Hellman value is bad";
@@ -276,9 +289,9 @@ struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_i
 		child = td_ike_child_make(sa, &agreement, error);
 	}
 	td_wipe(shared, sizeof(shared));
-	// The peer has a child that is not here: the IKE SA is out of step.
+	// The peer has a child that is not here.
 	if (!child)
-		(void)td_ike_task_add(sa, TD_TASK_DELETE_IKE);
+		td_ike_orphan_erase(sa, negotiation->spi);
 release:
 	if (!child)
 		td_life_spi_release(tunnel->life, negotiation->spi);
@@ -309,6 +322,14 @@ static struct td_ike_tunnel *tunnel_choose(struct td_ike_sa *sa, const struct td
 	return NULL;
 }
 
+static bool slot_is_free(const struct td_life_tunnel *life, unsigned slot)
+{
+	for (const struct td_life_child *child = td_life_tunnel_children(life, slot); child; child = child->next)
+		if (child->state != TD_CHILD_DRAINING)
+			return false;
+	return true;
+}
+
 // RFC 9611 5.1: a child for one resource takes a slot that is free; -1: there is none.
 static int slot_choose(const struct td_ike_tunnel *tunnel, const struct td_ike_payloads *offer, const struct td_ike_child *predecessor)
 {
@@ -319,7 +340,7 @@ static int slot_choose(const struct td_ike_tunnel *tunnel, const struct td_ike_p
 	if (!td_ike_notify_find(offer, TD_N_SA_RESOURCE_INFO))
 		return 0;
 	for (unsigned slot = 1; slot < slots; slot++)
-		if (!td_life_tunnel_children(tunnel->life, slot))
+		if (slot_is_free(tunnel->life, slot))
 			return (int)slot;
 	return -1;
 }

@@ -36,8 +36,6 @@ int td_ike_create_start(struct td_ike_sa *sa, struct td_ike_task *task)
 	ret = td_ike_child_offer(sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, task->group, false, &chain);
 	if (ret == 0)
 		ret = td_ike_request(sa, TD_IKE_CREATE_CHILD_SA, &chain, create_answered);
-	if (ret < 0 && sa->exchange.negotiation.spi)
-		td_life_spi_release(task->tunnel, sa->exchange.negotiation.spi);
 	return ret;
 }
 
@@ -131,7 +129,8 @@ static void create_refused(struct td_ike_sa *sa, struct td_ike_task *task, const
 		old->rekeying = false;
 	if (refusal->type == TD_N_INVALID_KE_PAYLOAD && other_group(sa, task, refusal))
 		return;
-	if (refusal->type == TD_N_TEMPORARY_FAILURE) {
+	// For a first child the lifecycle knows when to ask again: the tunnel may be down at the peer.
+	if (refusal->type == TD_N_TEMPORARY_FAILURE && task->kind == TD_TASK_REKEY_CHILD) {
 		again_later(sa, task);
 		return;
 	}
@@ -140,8 +139,8 @@ static void create_refused(struct td_ike_sa *sa, struct td_ike_task *task, const
 		td_ike_child_forget(old, true);
 	else if (!task->rival)
 		td_ike_task_failed(task,
-		    refusal->type == TD_N_TS_MAX_QUEUE          ? TD_FAIL_UNSUPPORTED
-		    : refusal->type == TD_N_NO_ADDITIONAL_SAS ? TD_FAIL_TEMPORARY
+		    refusal->type == TD_N_TS_MAX_QUEUE        ? TD_FAIL_UNSUPPORTED
+		    : refusal->type == TD_N_NO_ADDITIONAL_SAS || refusal->type == TD_N_TEMPORARY_FAILURE ? TD_FAIL_TEMPORARY
 		                                                : TD_FAIL_PERMANENT,
 		    td_ike_notify_name(refusal->type));
 	else if (old)
@@ -158,10 +157,6 @@ static void create_answered(struct td_ike_sa *sa, const struct td_ike_payloads *
 	struct td_error error = {0};
 	struct td_ike_child *child;
 
-	if (refusal && tunnel && sa->exchange.negotiation.spi) {
-		td_life_spi_release(tunnel->life, sa->exchange.negotiation.spi);
-		sa->exchange.negotiation.spi = 0;
-	}
 	if (refusal) {
 		(void)td_ike_exchange_end(sa);
 		create_refused(sa, task, refusal);
@@ -171,8 +166,8 @@ static void create_answered(struct td_ike_sa *sa, const struct td_ike_payloads *
 	// The tunnel was taken down while this was under way: the peer has a child that nobody wants.
 	if (!tunnel) {
 		(void)td_ike_exchange_end(sa);
+		td_ike_orphan_erase(sa, task->orphan_spi);
 		td_ike_task_free(task);
-		(void)td_ike_task_add(sa, TD_TASK_DELETE_IKE);
 		td_ike_tasks_run(sa);
 		return;
 	}
@@ -226,8 +221,9 @@ static void refuse(struct td_ike_sa *sa, uint16_t notify, uint16_t group)
 static uint16_t old_find(struct td_ike_sa *sa, const struct td_ike_notify *rekey, struct td_ike_child **old)
 {
 	*old = td_ike_child_find_out(sa, td_ike_spi32(rekey->spi));
+	// It may be the one that is being made, if the answer is late.
 	if (!*old)
-		return TD_N_CHILD_SA_NOT_FOUND;
+		return sa->exchange.negotiation.spi ? TD_N_TEMPORARY_FAILURE : TD_N_CHILD_SA_NOT_FOUND;
 	// A DELETE of it is under way, or it has a successor.
 	return (*old)->erasing || (*old)->replaced ? TD_N_TEMPORARY_FAILURE : 0;
 }

@@ -95,7 +95,11 @@ int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message,
 void td_ike_negotiation_clear(struct td_ike_sa *sa)
 {
 	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
+	const struct td_ike_task *task = sa->exchange.task;
 
+	// No child was made with it.
+	if (negotiation->spi && task && task->tunnel)
+		td_life_spi_release(task->tunnel, negotiation->spi);
 	td_dh_free(negotiation->dh);
 	td_wipe(negotiation, sizeof(*negotiation));
 }
@@ -119,9 +123,6 @@ void td_ike_exchange_drop(struct td_ike_sa *sa)
 {
 	struct td_ike_task *task = sa->exchange.task;
 
-	if (task && (task->kind == TD_TASK_CREATE || task->kind == TD_TASK_REKEY_CHILD) && task->tunnel &&
-	    sa->exchange.negotiation.spi)
-		td_life_spi_release(task->tunnel, sa->exchange.negotiation.spi);
 	if (sa->exchange.negotiation.successor)
 		td_ike_sa_close(sa->exchange.negotiation.successor, NULL, NULL);
 	sa->rekeying = false;
@@ -259,13 +260,16 @@ static int task_start(struct td_ike_sa *sa, struct td_ike_task *task)
 static bool is_surplus(const struct td_ike_sa *sa)
 {
 	const struct td_ike_sa *other;
+	bool surplus = false;
 
 	if (sa->state != TD_IKE_ESTABLISHED || !TAILQ_EMPTY(&sa->children))
 		return false;
-	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
-		if (other != sa && other->state == TD_IKE_ESTABLISHED && !TAILQ_EMPTY(&other->children))
-			return true;
-	return false;
+	TAILQ_FOREACH (other, &sa->peer->sas, of_peer) {
+		if (other->peers == sa) // whose children it may get
+			return false;
+		surplus |= other != sa && other->state == TD_IKE_ESTABLISHED && !TAILQ_EMPTY(&other->children);
+	}
+	return surplus;
 }
 
 void td_ike_tasks_run(struct td_ike_sa *sa)

@@ -26,14 +26,23 @@ int td_ike_erase_start(struct td_ike_sa *sa, struct td_ike_task *task)
 	struct td_writer writer = {.data = spi, .capacity = sizeof(spi)};
 	struct td_ike_chain chain;
 
-	if (!task->child)
+	if (!task->child && !task->orphan_spi)
 		return -EALREADY;
 	// Nothing is sent on it any more before the peer hears that it goes.
-	td_life_child_retire(task->child->life);
+	if (task->child)
+		td_life_child_retire(task->child->life);
 	td_ike_chain_start(sa->ike, &chain);
-	td_writer_u32(&writer, task->child->spi_in);
+	td_writer_u32(&writer, task->child ? task->child->spi_in : task->orphan_spi);
 	td_ike_delete_write(&chain, TD_IKE_PROTO_ESP, sizeof(spi), 1, td_writer_bytes_of(&writer));
 	return td_ike_request(sa, TD_IKE_INFORMATIONAL, &chain, erase_answered);
+}
+
+void td_ike_orphan_erase(struct td_ike_sa *sa, uint32_t spi)
+{
+	struct td_ike_task *task = td_ike_task_add(sa, TD_TASK_ERASE);
+
+	if (task)
+		task->orphan_spi = spi;
 }
 
 static void delete_answered(struct td_ike_sa *sa, const struct td_ike_payloads *answer)
@@ -96,8 +105,12 @@ static uint16_t children_delete(struct td_ike_sa *sa, const struct td_ike_delete
 	while (td_cursor_u32(&cursor, &spi)) {
 		struct td_ike_child *child = td_ike_child_find_out(sa, spi);
 
-		if (!child)
+		if (!child) {
+			struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
+
+			negotiation->gone[negotiation->gone_count++ % TD_IKE_GONE_MAX] = spi;
 			continue;
+		}
 		// Both sides delete it: ours is named in our own request (RFC 7296 1.4.1).
 		if (!child->erasing) {
 			td_writer_u32(spis, child->spi_in);
@@ -126,9 +139,12 @@ void td_ike_informational_asked(struct td_ike_sa *sa, const struct td_ike_payloa
 	if (deletes_sa(request)) {
 		td_ike_chain_start(sa->ike, &chain);
 		td_ike_answer(sa, TD_IKE_INFORMATIONAL, &chain);
+		td_ike_rekey_overtaken(sa);
 		td_ike_sa_close(sa, sa->successor ? NULL : "ike_down", "the peer has deleted it");
 		return;
 	}
+	// The loser of two rekeys of an IKE SA only deletes what it has made.
+	td_ike_rekey_settle(sa);
 	for (unsigned i = 0; i < request->delete_count; i++)
 		count = (uint16_t)(count + children_delete(sa, &request->deletes[i], &spis));
 	td_ike_chain_start(sa->ike, &chain);

@@ -19,6 +19,7 @@
 #define TD_IKE_COOKIE_BYTES 36 // of ours: version of the secret and an HMAC
 #define TD_IKE_COOKIE_MAX_BYTES 64 // of a peer's (RFC 7296 2.6)
 #define TD_IKE_QCD_BYTES 32
+#define TD_IKE_GONE_MAX 8 // the last ones
 
 struct td_ike_nonce {
 	uint16_t length;
@@ -87,6 +88,9 @@ struct td_ike_task {
 	uint64_t not_before_ns;
 	uint64_t deadline_ns; // 0: none; retransmissions hurry to be done by then
 	uint16_t group; // of Diffie-Hellman that the peer asked for (INVALID_KE_PAYLOAD); 0: ours
+	// Inbound SPI of a child that only the peer has, to ERASE, or, once nobody wants what is under way, to be
+	// erased if the peer makes it; 0: none.
+	uint32_t orphan_spi;
 };
 TAILQ_HEAD(td_ike_task_list, td_ike_task);
 
@@ -97,6 +101,10 @@ struct td_ike_negotiation {
 	uint32_t spi; // of the child; reserved
 	struct td_ike_sa *successor; // that a rekey makes
 	struct td_ike_proposals proposals; // as offered
+	// Children that the peer has deleted, of which this side knows nothing: what is being made may be among
+	// them, its answer being late.
+	uint32_t gone[TD_IKE_GONE_MAX];
+	unsigned gone_count;
 };
 
 struct td_ike_exchange {
@@ -158,7 +166,8 @@ struct td_ike_sa {
 
 	TAILQ_HEAD(, td_ike_child) children;
 	struct td_ike_sa *successor; // made by a rekey that is finished
-	struct td_ike_sa *peers; // made by the peer's rekey while ours is under way
+	struct td_ike_sa *peers; // made by the peer's rekey while ours is under way, or what has replaced that
+	struct td_ike_nonce peers_lowest; // of the nonces that made it
 	struct td_ike_nonce lowest; // of the two nonces that made it by a rekey
 	bool rekeying; // our request is under way
 	uint64_t created_ns, established_ns, heard_ns;
@@ -278,7 +287,10 @@ struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_i
     struct td_ike_chain *chain, uint16_t *refusal, uint16_t *group);
 // Tells the lifecycle of a CREATE or REKEY_CHILD task that came to nothing.
 void td_ike_task_failed(const struct td_ike_task *task, enum td_life_failure failure, const char *reason);
+// What is left of a request under way, its SPI included, is given back.
 void td_ike_negotiation_clear(struct td_ike_sa *sa);
+// Only the peer has a child with this inbound SPI of ours: it is told to delete it.
+void td_ike_orphan_erase(struct td_ike_sa *sa, uint32_t spi);
 
 // ---- exchange.c: requests and answers ---------------------------------------------------------------
 
@@ -331,6 +343,11 @@ void td_ike_child_activated(struct td_ike_child *child);
 // rekey_ike.c: CREATE_CHILD_SA for the IKE SA.
 int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task);
 void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
+// The peer deletes an SA while our request to rekey it is under way: the peer's own successor, if there is one, has
+// won, whatever the answer says.
+void td_ike_rekey_overtaken(struct td_ike_sa *sa);
+// The peer asks for something on an SA: if that is its successor of one that this side is rekeying, it has won.
+void td_ike_rekey_settle(struct td_ike_sa *sa);
 // informational.c
 int td_ike_erase_start(struct td_ike_sa *sa, struct td_ike_task *task);
 int td_ike_delete_start(struct td_ike_sa *sa);

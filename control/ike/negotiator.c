@@ -27,12 +27,39 @@ void td_ike_start_due(void *context)
 	td_ike_tasks_run(sa);
 }
 
+static bool is_create(const struct td_ike_task *task, const struct td_life_tunnel *life, unsigned slot)
+{
+	return task->kind == TD_TASK_CREATE && task->tunnel == life && task->slot == slot;
+}
+
+// The lifecycle asks again when it has waited for long.
+static bool create_is_known(const struct td_ike_peer *peer, const struct td_life_tunnel *life, unsigned slot)
+{
+	const struct td_ike_task *task;
+	const struct td_ike_sa *sa;
+
+	TAILQ_FOREACH (task, &peer->waiting, entry)
+		if (is_create(task, life, slot))
+			return true;
+	TAILQ_FOREACH (sa, &peer->sas, of_peer) {
+		if (sa->exchange.task && is_create(sa->exchange.task, life, slot))
+			return true;
+		TAILQ_FOREACH (task, &sa->tasks, entry)
+			if (is_create(task, life, slot))
+				return true;
+	}
+	return false;
+}
+
 static void create(void *context, struct td_life_tunnel *life, unsigned slot)
 {
 	struct td_ike *ike = context;
 	struct td_ike_tunnel *tunnel = td_ike_tunnel_of(ike, life);
-	struct td_ike_task *task = calloc(1, sizeof(*task));
+	struct td_ike_task *task;
 
+	if (create_is_known(tunnel->peer, life, slot))
+		return;
+	task = calloc(1, sizeof(*task));
 	if (!task)
 		return; // the lifecycle asks again
 	*task = (struct td_ike_task){.kind = TD_TASK_CREATE, .tunnel = life, .slot = slot};
@@ -100,8 +127,15 @@ void td_ike_tasks_forget_tunnel(struct td_ike_sa *sa, const struct td_life_tunne
 		td_ike_task_free(task);
 	}
 	// The answer still comes, and its child is then not wanted.
-	if (sa->exchange.task && sa->exchange.task->kind == TD_TASK_CREATE && sa->exchange.task->tunnel == life)
-		sa->exchange.task->tunnel = NULL;
+	task = sa->exchange.task;
+	if (!task || (task->kind != TD_TASK_CREATE && task->kind != TD_TASK_REKEY_CHILD) || task->tunnel != life)
+		return;
+	if (sa->exchange.negotiation.spi) {
+		td_life_spi_release(task->tunnel, sa->exchange.negotiation.spi);
+		task->orphan_spi = sa->exchange.negotiation.spi;
+		sa->exchange.negotiation.spi = 0;
+	}
+	task->tunnel = NULL;
 }
 
 static bool child_is_of(const struct td_ike_child *child, const struct td_life_tunnel *life)
@@ -109,10 +143,21 @@ static bool child_is_of(const struct td_ike_child *child, const struct td_life_t
 	return child->life->tunnel == life;
 }
 
-// An IKE SA serves nothing once it has no child, no task and nothing under way.
-static bool sa_is_idle(const struct td_ike_sa *sa)
+// Whether another tunnel has a child on the SA, or is about to.
+static bool serves_others(const struct td_ike_sa *sa, const struct td_life_tunnel *life)
 {
-	return TAILQ_EMPTY(&sa->children) && TAILQ_EMPTY(&sa->tasks) && !sa->exchange.answered;
+	const struct td_ike_task *task = sa->exchange.task;
+	const struct td_ike_child *child;
+
+	if (task && task->tunnel && task->tunnel != life)
+		return true;
+	TAILQ_FOREACH (task, &sa->tasks, entry)
+		if (task->kind == TD_TASK_CREATE && task->tunnel != life)
+			return true;
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (!child_is_of(child, life))
+			return true;
+	return false;
 }
 
 static void tunnel_leave(struct td_ike_sa *sa, const struct td_life_tunnel *life)
@@ -124,13 +169,11 @@ static void tunnel_leave(struct td_ike_sa *sa, const struct td_life_tunnel *life
 		if (child_is_of(child, life))
 			erase(sa->ike, child->life);
 	if (sa->state == TD_IKE_CONNECTING) {
-		if (sa->initiator && TAILQ_EMPTY(&sa->tasks))
+		// Once IKE_AUTH is under way the peer may believe in the SA: it is deleted when the answer is here.
+		if (sa->initiator && TAILQ_EMPTY(&sa->tasks) && sa->exchange.type == TD_IKE_SA_INIT)
 			td_ike_sa_close(sa, "ike_down", "not wanted any more");
 	} else if (sa->state == TD_IKE_ESTABLISHED) {
-		bool others = false;
-		TAILQ_FOREACH (child, &sa->children, of_sa)
-			others |= !child_is_of(child, life);
-		if ((!others || sa_is_idle(sa)) && td_ike_task_add(sa, TD_TASK_DELETE_IKE))
+		if (!serves_others(sa, life) && td_ike_task_add(sa, TD_TASK_DELETE_IKE))
 			td_timers_set(sa->ike->env.timers, &sa->task_timer, td_ike_now(sa->ike));
 	}
 }

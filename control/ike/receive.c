@@ -108,6 +108,7 @@ static void request_dispatch(struct td_ike_sa *sa, const struct td_ike_header *h
 		break;
 	case TD_IKE_CREATE_CHILD_SA:
 		if (sa->state != TD_IKE_CONNECTING) {
+			td_ike_rekey_settle(sa);
 			// An SA payload without selectors is for the IKE SA (RFC 7296 1.3.2).
 			if (request->ts_i.data || request->ts_r.data)
 				td_ike_create_asked(sa, request);
@@ -132,6 +133,9 @@ static void request_received(struct td_ike_sa *sa, const struct td_ike_header *h
 	struct td_ike_payloads request;
 	int ret = td_ike_payloads_read(inside, first, &request);
 
+	// What is protected cannot hold something protected again.
+	if (ret == 0 && request.encrypted_type != 0)
+		ret = -EBADMSG;
 	if (ret == 0) {
 		request_dispatch(sa, header, &request);
 		return;
@@ -165,6 +169,11 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 	uint8_t first = outer->encrypted_next;
 	struct td_bytes inside;
 
+	// Before the responder has proved who it is nothing is done for it; it asks again.
+	if (!response && sa->state == TD_IKE_CONNECTING && sa->initiator) {
+		sa->ike->stats.unexpected++;
+		return;
+	}
 	if (response ? !sa->exchange.answered || header->message_id != sa->exchange.id || header->exchange != sa->exchange.type
 	             : !again && header->message_id != sa->expected_id) {
 		sa->ike->stats.unexpected++;

@@ -102,10 +102,31 @@ static void sa_delete(struct td_ike_sa *sa)
 // Children and tasks move over; who answered the request waits for the DELETE.
 static void replace(struct td_ike_sa *sa, struct td_ike_sa *successor)
 {
+	struct td_ike_sa *other;
+
+	sa->peers = NULL;
+	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
+		if (other->peers == sa)
+			other->peers = successor;
 	td_ike_sa_inherit(successor, sa);
 	td_ike_event(successor, "ike_rekeyed", NULL);
 	td_timers_set(sa->ike->env.timers, &sa->end_timer, td_ike_now(sa->ike) + TD_IKE_OLD_MS * 1000000ull);
 	td_timers_set(sa->ike->env.timers, &successor->task_timer, td_ike_now(sa->ike));
+}
+
+void td_ike_rekey_overtaken(struct td_ike_sa *sa)
+{
+	if (sa->peers)
+		replace(sa, sa->peers);
+}
+
+void td_ike_rekey_settle(struct td_ike_sa *sa)
+{
+	struct td_ike_sa *other;
+
+	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
+		if (other->peers == sa)
+			replace(other, sa);
 }
 
 // Our request has failed or lost. What the peer made meanwhile, if anything, takes over.
@@ -171,12 +192,18 @@ static void rekey_answered(struct td_ike_sa *sa, const struct td_ike_payloads *a
 	sa->exchange.negotiation.successor = NULL;
 	sa->rekeying = false;
 	struct td_ike_task *task = td_ike_exchange_end(sa);
-	if (!made) {
+	if (sa->state != TD_IKE_ESTABLISHED) {
+		// Settled meanwhile, in favour of the peer.
+		sa->ike->stats.collisions += made;
+		if (made)
+			sa_delete(successor);
+		td_ike_task_free(task);
+	} else if (!made) {
 		if (refusal && refusal->type == TD_N_INVALID_KE_PAYLOAD && other_group(sa, task, refusal))
 			;
 		else
 			rekey_lost(sa, task, refusal && refusal->type == TD_N_TEMPORARY_FAILURE);
-	} else if (sa->peers && td_ike_nonce_compare(&successor->lowest, &sa->peers->lowest) <= 0) {
+	} else if (sa->peers && td_ike_nonce_compare(&successor->lowest, &sa->peers_lowest) <= 0) {
 		sa->ike->stats.collisions++;
 		sa_delete(successor);
 		rekey_lost(sa, task, false);
@@ -268,10 +295,12 @@ void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *requ
 		return;
 	}
 	td_ike_answer(sa, TD_IKE_CREATE_CHILD_SA, &chain);
-	if (sa->state == TD_IKE_CLOSED)
+	if (sa->state == TD_IKE_CLOSED) {
 		td_ike_sa_close(successor, NULL, NULL);
-	else if (sa->rekeying)
+	} else if (sa->rekeying) {
 		sa->peers = successor; // settled with the answer to our own request
-	else
+		sa->peers_lowest = successor->lowest;
+	} else {
 		replace(sa, successor);
+	}
 }

@@ -182,29 +182,28 @@ static bool is_relevant(const struct td_ts *outer, const struct td_ts *inner)
 	       (outer->protocol == 0 || outer->protocol == inner->protocol);
 }
 
-// Whether outer covers all of inner's addresses at one port: walks from inner's first address to where the
-// covering range that reaches furthest ends, and on from there.
+// Whether outer covers all of inner's addresses at one port: walks from inner's first address to the end of a
+// member that has it, and on from there, so that each member is used once at most.
 static bool addresses_covered(const struct td_ts_list *outer, const struct td_ts *inner, unsigned port)
 {
 	struct td_ip at = inner->low;
 
 	for (;;) {
-		const struct td_ip *furthest = NULL;
+		const struct td_ts *found = NULL;
 
-		for (unsigned i = 0; i < outer->count; i++) {
+		for (unsigned i = 0; i < outer->count && !found; i++) {
 			const struct td_ts *ts = &outer->list[i];
 
 			if (is_relevant(ts, inner) && ts->port_low <= port && port <= ts->port_high &&
-			    ip_compare(&ts->low, &at) <= 0 && ip_compare(&at, &ts->high) <= 0 &&
-			    (!furthest || ip_compare(&ts->high, furthest) > 0))
-				furthest = &ts->high;
+			    ip_compare(&ts->low, &at) <= 0 && ip_compare(&at, &ts->high) <= 0)
+				found = ts;
 		}
-		if (!furthest)
+		if (!found)
 			return false;
-		if (ip_compare(furthest, &inner->high) >= 0)
+		if (ip_compare(&found->high, &inner->high) >= 0)
 			return true;
-		at = *furthest;
-		ip_increment(&at); // stays below inner->high, so it cannot wrap
+		at = found->high;
+		ip_increment(&at); // stays at or below inner->high, so it cannot wrap
 	}
 }
 

@@ -89,7 +89,6 @@ void td_life_child_end(struct td_life_child *child, bool erase)
 {
 	struct td_life_tunnel *tunnel = child->tunnel;
 	struct td_timers *timers = td_life_timers(tunnel);
-	uint64_t wait_ns = tunnel->config.quiet_ns;
 
 	resign(child);
 	timers_cancel(child);
@@ -97,11 +96,11 @@ void td_life_child_end(struct td_life_child *child, bool erase)
 		if (child->state != TD_CHILD_DRAINING)
 			drain(child);
 	} else {
-		// A peer that does not answer keeps neither keys nor memory.
-		if (wait_ns < tunnel->config.drain_ns)
-			wait_ns = tunnel->config.drain_ns;
+		// A peer that does not answer keeps neither keys nor memory. It may have installed the child
+		// later than this end, by all retransmissions of its request, and sends until its own end.
 		if (!child->drain_timer.armed)
-			td_timers_set(timers, &child->drain_timer, timers->now_ns + wait_ns);
+			td_timers_set(timers, &child->drain_timer,
+			    timers->now_ns + tunnel->config.quiet_ns + tunnel->config.drain_ns);
 		if (erase)
 			tunnel->negotiator.erase(tunnel->negotiator.context, child);
 	}

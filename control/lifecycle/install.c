@@ -50,12 +50,16 @@ static struct td_life_entry *entry_create(const struct td_life_offer *offer)
 		const struct td_life_entry *before = td_life_entry_of(offer->predecessor);
 
 		entry->line = before->line;
+		entry->line_key = before->line_key;
+		entry->surplus_since_ns = before->surplus_since_ns;
 		entry->line_initiator = before->line_initiator;
 		entry->generation = before->generation + 1;
 		if (td_life_child_is_ghost(offer->predecessor))
 			entry->child.predecessor = NULL;
 	} else {
 		entry->line = entry->order;
+		entry->line_key = offer->initiator ? (uint64_t)offer->spi_in << 32 | offer->spi_out
+		                                   : (uint64_t)offer->spi_out << 32 | offer->spi_in;
 		entry->line_initiator = offer->initiator;
 	}
 	return entry;

@@ -14,14 +14,17 @@ struct td_life_entry {
 	uint64_t order; // of installation, within the tunnel: what is newer has more
 	// The child that a slot began with, and all that came of it by rekeys, are a line. Both ends tell
 	// lines apart, and order them, by the SPIs of that first child.
-	uint64_t line;
+	uint64_t line; // order of that first child at this end
+	uint64_t line_key; // the same number at both ends
 	bool line_initiator; // this side made the line's first child
 	unsigned generation; // rekeys since then
 	bool heard; // the peer is known, not only supposed, to have the child
 	bool soft_due; // a successor is wanted
 	unsigned rekey_failures; // in a row
-	// The slot does without it: it goes when nobody deletes it before.
+	// The slot does without it: it goes when nobody deletes it before. The other end may not think so and go
+	// on to rekey it: the time counts for a line. 0: not surplus.
 	struct td_timer surplus_timer;
+	uint64_t surplus_since_ns;
 	LIST_ENTRY(td_life_entry) ghost;
 };
 LIST_HEAD(td_life_ghosts, td_life_entry);

@@ -44,8 +44,11 @@ static void switch_to(struct td_life_child *child)
 		tunnel->told_up = true;
 		td_life_tell(tunnel, child, "tunnel_up", NULL);
 	}
-	for (i = 1; i < tunnel->config.slots; i++)
+	// What the peer had no room for once it may have room for by now.
+	for (i = 1; i < tunnel->config.slots; i++) {
+		tunnel->slots[i].unsupported = false;
 		td_life_create_later(&tunnel->slots[i]);
+	}
 }
 
 static const char *proof_count(struct td_life_stats *stats, enum td_child_proof proof)
@@ -143,17 +146,20 @@ uint64_t td_life_quiet_ns(const struct td_life_slot *slot)
 
 // ---- what is surplus --------------------------------------------------------------------------
 
-// Whether a slot does without child because of other. The negotiator deletes what a rekey has replaced, and
-// the loser when both ends made a child at the same time: only it can see to it that both ends delete the
-// same one. What is left for here is what should be gone and is not: a child that an end has made another one
-// after, because it was replaced, or because that end gave up on it or lost its state and began anew.
+// Whether a slot does without child because of other. Within a line the negotiator deletes what a rekey has
+// replaced, and the loser of two rekeys at once. What is left for here is what should be gone and is not: a child
+// that an end has made another one after, because it was replaced, or because that end gave up on it or lost its
+// state and began anew; and the second line when both ends began one at the same time, where the one with the
+// lower SPIs goes, at both ends.
 static bool surplus_beside(const struct td_life_child *child, const struct td_life_child *other)
 {
 	const struct td_life_entry *a = td_life_entry_of(child), *b = td_life_entry_of(other);
 
 	if (!td_life_child_lives(child) || other->state != TD_CHILD_ACTIVE || !b->heard)
 		return false;
-	if (a->line == b->line && a->generation != b->generation)
+	if (a->line != b->line)
+		return a->line_initiator == b->line_initiator ? a->line < b->line : a->line_key < b->line_key;
+	if (a->generation != b->generation)
 		return descends(other, child);
 	return child->initiator == other->initiator && newer(other, child);
 }
@@ -171,19 +177,33 @@ static bool surplus(const struct td_life_child *child)
 static void surplus_arm(struct td_life_child *child)
 {
 	struct td_timers *timers = td_life_timers(child->tunnel);
-	struct td_timer *timer = &td_life_entry_of(child)->surplus_timer;
+	struct td_life_entry *entry = td_life_entry_of(child);
 
-	if (!surplus(child))
-		td_timers_cancel(timers, timer);
-	else if (!timer->armed)
-		td_timers_set(
-		    timers, timer, timers->now_ns + SURPLUS_QUIET_TIMES * child->tunnel->config.quiet_ns);
+	if (!surplus(child)) {
+		// A successor has the time of its line until it is active.
+		if (child->state == TD_CHILD_ACTIVE)
+			entry->surplus_since_ns = 0;
+		td_timers_cancel(timers, &entry->surplus_timer);
+		return;
+	}
+	if (entry->surplus_since_ns == 0)
+		entry->surplus_since_ns = timers->now_ns;
+	if (!entry->surplus_timer.armed)
+		td_timers_set(timers, &entry->surplus_timer,
+		    entry->surplus_since_ns + SURPLUS_QUIET_TIMES * child->tunnel->config.quiet_ns);
 }
 
-void td_life_surplus_due(void *child)
+// The peer may send on it until it hears of the DELETE: rule 3 holds for it as for any other.
+void td_life_surplus_due(void *context)
 {
-	if (surplus(child))
-		td_life_child_end(child, true);
+	struct td_life_child *child = context;
+	const struct td_life_negotiator *negotiator = &child->tunnel->negotiator;
+
+	if (!surplus(child))
+		return;
+	td_life_child_retire(child);
+	if (child->negotiator != NULL)
+		negotiator->erase(negotiator->context, child);
 }
 
 bool td_life_child_is_superseded(const struct td_life_child *child)

@@ -33,11 +33,12 @@ EVP_PKEY *pki_key(const char *kind);
 // issuer NULL: self-signed.
 struct pki_cert pki_issue(const char *kind, const struct pki_spec *spec, const struct pki_cert *issuer);
 
-// Files in a directory of this test's own; each returns its path.
+// Files in a directory of this test's own, of which one of the same name takes the place; each returns its
+// path.
 const char *pki_file(const char *name, const void *data, size_t length, unsigned mode);
 const char *pki_key_file(const char *name, EVP_PKEY *key, const char *passphrase);
 const char *pki_public_file(const char *name, EVP_PKEY *key);
 // count certificates one behind the other.
-const char *pki_cert_file(const char *name, unsigned count, X509 *const *certificates);
-// Removes the directory.
+const char *pki_cert_file(const char *name, unsigned count, X509 *const *list);
+// Frees and removes all of it.
 void pki_end(void);

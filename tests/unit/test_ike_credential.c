@@ -204,7 +204,6 @@ Test(key, is_of_a_known_kind)
 			reason_has(&error, kinds[i].reason);
 		td_ike_credential_free(credential);
 		td_ike_credential_free(trust);
-		EVP_PKEY_free(made);
 	}
 }
 

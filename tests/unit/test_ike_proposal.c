@@ -559,6 +559,8 @@ static const struct {
     {"one transform", BYTES(0, 0, 0, 16, 1, 1, 0, 1, CHACHA), 0, 1, "e28"},
     {"reserved bytes set", BYTES(0, 9, 0, 16, 1, 1, 0, 1, 0, 9, 0, 8, 1, 9, 0, 28), 0, 1, "e28"},
     {"no transform", BYTES(0, 0, 0, 8, 1, 1, 0, 0), 0, 1, ""},
+    {"no transform announced, one there", BYTES(0, 0, 0, 16, 1, 1, 0, 0, CHACHA), -EBADMSG, 0, NULL},
+    {"a byte behind the last transform", BYTES(0, 0, 0, 17, 1, 1, 0, 1, CHACHA, 0), -EBADMSG, 0, NULL},
     {"proposal of 7 bytes", BYTES(0, 0, 0, 7, 1, 1, 0, 0), -EBADMSG, 0, NULL},
     {"proposal of 0 bytes", BYTES(0, 0, 0, 0, 1, 1, 0, 0), -EBADMSG, 0, NULL},
     {"proposal of 3 bytes", BYTES(0, 0, 0, 3, 1, 1, 0, 0), -EBADMSG, 0, NULL},

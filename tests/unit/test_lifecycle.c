@@ -354,6 +354,7 @@ static void script_run(const char *name, const char *script)
 		}
 	}
 	cr_expect_str_eq(calls, got, "%s: at the end got '%s', expected '%s'", name, calls, got);
+	calls[0] = '\0';
 	free(text);
 }
 
@@ -404,7 +405,7 @@ static const struct script rules[] = {
         UP1 "i:2/1 answered:2 retire:1 -> install2 switch2 prove2 ; wait:500 ours:1 -> drain1 ; wait:999 ; "
             "wait:1 -> remove1"},
     {"rule 3: or goes at its hard limit, though no DELETE comes",
-        UP1 "wait:9000 r:2/1 use:2 -> install2 switch2 ; retire:1 wait:10999 -> ; wait:1 -> erase1 ; "
+        UP1 "wait:9500 r:2/1 use:2 -> install2 switch2 ; retire:1 wait:10499 ; wait:1 -> erase1 ; "
             "wait:1999 -> rekey2 ; wait:1 -> remove1"},
     {"rule 4: the initiator's soft time", UP1 "wait:9999 ; wait:1 -> rekey1"},
     {"rule 4: the responder's is later", PEERS1 "wait:10999 ; wait:1 -> rekey1"},
@@ -460,14 +461,23 @@ static const struct script rollovers[] = {
             "wait:1 -> "
             "erase2"},
     {"a peer that began anew", PEERS1 "r:2 use:2 -> install2 switch2 ; wait:6000 -> erase1"},
-    {"an active child that only the timer vouches for makes nothing surplus",
-        UP1 "r:2/1 wait:2000 -> install2 switch2 ; wait:7000 ; use:2 ; wait:5999 -> ; wait:1 -> erase1"},
+    {"an active child that only the timer vouches for makes nothing surplus", UP1
+        "r:2/1 wait:2000 -> install2 switch2 ; wait:7000 ; use:2 ; wait:5999 -> rekey2 ; wait:1 -> erase1"},
     {"after a DELETE without answer the keys go, and the late answer is harmless",
         UP1 "hard:1 -> stop1 erase1 ; wait:1999 ; wait:1 -> remove1 ; retire:1 hard:1 soft:1 use:1 ours:1"},
+    {"a late answer does not put the end off",
+        UP1 "hard:1 -> stop1 erase1 ; wait:1500 ours:1 -> drain1 ; wait:499 ; wait:1 -> remove1"},
+    {"a DELETE proves the successor, not any child",
+        UP1 "r:2 -> install2 ; peers:1 -> stop1 drain1 ; wait:99 ; wait:1 -> switch2"},
+    {"both ends make a first child: the negotiator says which one goes",
+        "start i:1 r:2 answered:1 use:2 -> install1 install2 switch1 prove1 switch2 ; wait:9000 ; "
+        "retire:1 ours:1 -> drain1"},
+    {"down stops at once, not one after the other",
+        UP1 "r:2/1 use:2 -> install2 switch2 ; down -> stop2 down"},
     {"the answer comes in time", UP1 "hard:1 -> stop1 erase1 ; ours:1 -> drain1 ; wait:1000 -> remove1"},
     {"a rekey that fails is tried again in time", UP1 "wait:10000 -> rekey1 ; rfail:t/1 wait:499 ; wait:1 -> "
                                                       "rekey1 ; rfail:t/1 wait:999 ; wait:1 -> rekey1 ; "
-                                                      "rfail:p/1 wait:2832 ; wait:1 -> rekey1"},
+                                                      "rfail:p/1 wait:2833 ; wait:1 -> rekey1"},
     {"the operator's rekey", UP1 "rekey -> rekey1 =1 ; rekey -> =0"},
     {"down and up", UP1 "r:2/1 -> install2 ; down -> stop1 down ; use:2 use:1 soft:1 acquire ; r:3 -> "
                         "refused ; ours:1 peers:2 -> "
@@ -495,9 +505,16 @@ static const struct script boots[] = {
     {"not at once for a peer that deletes at once",
         UP1B "peers:1 -> stop1 drain1 ; wait:499 ; wait:1 -> create@0 ; i:2 answered:2 peers:2 -> install2 "
              "switch2 prove2 "
-             "stop2 drain2 ; wait:999 -> remove1 ; wait:1 -> remove2 create@0"},
+             "stop2 drain2 ; wait:999 -> remove1 ; wait:1 -> create@0 remove2"},
     {"not while another one lives", UP1B "r:2/1 -> install2 ; peers:1 wait:1 -> switch2 drain1"},
     {"the peer's child will do", "start -> create@0 ; r:1 use:1 -> install1 switch1 ; fail:t wait:9000"},
+    {"a failure beside the peer's child does not count",
+        "start r:1 use:1 fail:p peers:1 -> create@0 install1 switch1 stop1 drain1 ; wait:499 ; wait:1 -> "
+        "create@0"},
+    {"at once, though it failed before the peer's child that was lost",
+        "start fail:p r:1 use:1 -> create@0 install1 switch1 ; wait:1000 peers:1 -> stop1 drain1 ; wait:0 -> "
+        "create@0"},
+    {"down ends what is under way", "start down up -> create@0 down create@0"},
     {"never again after down", "start -> create@0 ; down -> down ; fail:t wait:90000 ; up -> create@0"},
     {"a negotiator that forgot is asked again", "start -> create@0 ; wait:39999 ; wait:1 -> create@0"},
 };
@@ -542,7 +559,8 @@ static const struct script slots[] = {
                                               "switch2 prove2 ; r:3/1 use:3 peers:1 peers:2 -> "
                                               "install3 switch3 drain1 stop2 drain2 ; wait:500 -> create@1"},
     {"unsupported ends the asking",
-        UP1 "wait:0 -> create@1 create@2 ; fail:u@1 fail:t@2 wait:500 -> create@2 ; fail:u@2 wait:9000"},
+        UP1 "wait:0 -> create@1 create@2 ; fail:u@1 fail:t@2 wait:500 -> create@2 ; fail:u@2 wait:9000 ; "
+            "i:2/1 answered:2 wait:1 -> install2 switch2 prove2"},
     {"not while slot 0 is down", UP1 "peers:1 wait:9000 -> stop1 drain1 remove1"},
     {"rekey takes all",
         UP1 "wait:0 -> create@1 create@2 ; i:2@1 answered:2 -> install2 switch2 prove2 ; rekey -> rekey1 "
@@ -585,6 +603,16 @@ Test(lifecycle, statistics_and_events)
 	    "child_installed child_active child_switched child_draining "
 	    "child_installed child_removed child_removed child_active child_switched child_switched "
 	    "child_expired tunnel_down tunnel_failed tunnel_failed child_removed child_removed");
+	close_all();
+}
+
+Test(lifecycle, each_up_and_down_is_told)
+{
+	open_with(TD_START_RESPOND, 1, 20);
+	script_run("twice", PEERS1 "peers:1 wait:1000 r:2 use:2 -> stop1 drain1 remove1 install2 switch2");
+	cr_assert_str_eq(events,
+	    "child_installed child_active child_switched tunnel_up child_draining tunnel_down child_removed "
+	    "child_installed child_active child_switched tunnel_up");
 	close_all();
 }
 
@@ -647,11 +675,13 @@ Test(lifecycle, a_predecessor_never_dangles)
 	open_with(TD_START_RESPOND, 1, 20);
 	script_run("up", UP1 "r:2/1 -> install2");
 	cr_assert_eq(fakes[2].child->predecessor, td_life_tunnel_children(tunnel, 0)->next);
+	script_run("another one is gone", "r:3 ours:3 wait:1000 -> install3 drain3 remove3");
+	cr_assert_eq(fakes[2].child->predecessor, fakes[1].child);
 	script_run("gone", "peers:1 wait:1000 -> switch2 drain1 remove1");
 	cr_assert_null(fakes[2].child->predecessor);
 	script_run("gone, but known to the negotiator",
-	    "hard:2 wait:2000 -> stop2 erase2 remove2 ; r:3/2 -> install3");
-	cr_assert_null(fakes[3].child->predecessor);
+	    "hard:2 wait:2000 -> stop2 erase2 remove2 ; r:4/2 -> install4");
+	cr_assert_null(fakes[4].child->predecessor);
 	close_all();
 }
 
