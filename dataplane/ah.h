@@ -20,7 +20,7 @@ struct td_ah {
 	// From here on like an ESP header.
 	rte_be32_t spi;
 	rte_be32_t sequence;
-};
+} __rte_packed;
 
 _Static_assert(sizeof(struct td_ah) == 12, "AH without its ICV (RFC 4302 2)");
 
