@@ -57,12 +57,29 @@ static int worker_event_fields(json_t *params, const struct td_event *event)
 	return 0;
 }
 
-// Returns the line, to be freed, or NULL without memory.
-static char *event_text(
+// Takes params. Returns the line, to be freed, or NULL without memory, as when params is NULL.
+static char *event_line(json_t *params)
+{
+	json_t *line = json_pack("{s:s,s:s,s:o}", "jsonrpc", "2.0", "method", "event", "params", params);
+	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+
+	json_decref(line);
+	return text;
+}
+
+// Takes params when a field could not be set: the event is no event then.
+static json_t *event_whole(json_t *params, int rc)
+{
+	if (rc == 0)
+		return params;
+	json_decref(params);
+	return NULL;
+}
+
+static json_t *sa_event_params(
     const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel, const struct td_event *event)
 {
 	json_t *params = json_pack("{s:s}", "event", kind);
-	char *text = NULL;
 	int rc = params ? 0 : -1;
 
 	if (sa) {
@@ -73,42 +90,71 @@ static char *event_text(
 		rc |= json_object_set_new(params, "tunnel", td_rpc_json_text(tunnel->config.name));
 	if (event)
 		rc |= worker_event_fields(params, event);
-	if (rc == 0) {
-		json_t *line =
-		    json_pack("{s:s,s:s,s:O}", "jsonrpc", "2.0", "method", "event", "params", params);
+	return event_whole(params, rc);
+}
 
-		text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-		json_decref(line);
+static json_t *negotiate_event_params(const struct td_negotiate_event *event)
+{
+	json_t *params = json_pack("{s:s}", "event", event->kind);
+	int rc = params ? 0 : -1;
+
+	if (event->tunnel)
+		rc |= json_object_set_new(params, "tunnel", td_rpc_json_text(event->tunnel));
+	if (event->spi_in)
+		rc |= json_object_set_new(params, "spi_in", json_integer(event->spi_in));
+	if (event->spi_out)
+		rc |= json_object_set_new(params, "spi_out", json_integer(event->spi_out));
+	if (event->reason)
+		rc |= json_object_set_new(params, "reason", td_rpc_json_text(event->reason));
+	return event_whole(params, rc);
+}
+
+static bool has_subscribers(const struct td_rpc *rpc)
+{
+	const struct td_rpc_client *client;
+
+	TAILQ_FOREACH (client, &rpc->clients, link)
+		if (client->subscribed)
+			return true;
+	return false;
+}
+
+// Takes params; NULL when there was no memory for them, and then every subscriber has missed the event.
+static void event_send(struct td_rpc *rpc, json_t *params)
+{
+	char *text = event_line(params);
+	size_t length = text ? strlen(text) : 0;
+	struct td_rpc_client *client;
+
+	// The terminator gives way to the end of the line.
+	if (text)
+		text[length++] = '\n';
+	TAILQ_FOREACH (client, &rpc->clients, link) {
+		if (!client->subscribed)
+			continue;
+		if (text)
+			td_rpc_client_event(client, text, length);
+		else
+			client->events_lost++;
 	}
-	json_decref(params);
-	return text;
+	free(text);
 }
 
 void td_rpc_event(void *context, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
     const struct td_event *event)
 {
 	struct td_rpc *rpc = context;
-	struct td_rpc_client *client;
-	char *text = NULL;
-	size_t length = 0;
 
-	TAILQ_FOREACH (client, &rpc->clients, link) {
-		if (!client->subscribed)
-			continue;
-		if (!text) {
-			text = event_text(kind, sa, tunnel, event);
-			if (!text)
-				break;
-			// The terminator gives way to the end of the line.
-			length = strlen(text);
-			text[length++] = '\n';
-		}
-		td_rpc_client_event(client, text, length);
-	}
-	// Without memory for the event every subscriber has missed it.
-	for (; client; client = TAILQ_NEXT(client, link))
-		client->events_lost += client->subscribed;
-	free(text);
+	if (has_subscribers(rpc))
+		event_send(rpc, sa_event_params(kind, sa, tunnel, event));
+}
+
+void td_rpc_negotiate_event(void *context, const struct td_negotiate_event *event)
+{
+	struct td_rpc *rpc = context;
+
+	if (has_subscribers(rpc))
+		event_send(rpc, negotiate_event_params(event));
 }
 
 void td_rpc_events_lost(struct td_rpc *rpc, uint64_t count)

@@ -6,6 +6,7 @@
 
 #include "control/config/config.h"
 #include "control/loop.h"
+#include "control/negotiate/negotiate.h"
 #include "control/policies.h"
 #include "control/sad/sad.h"
 #include "control/watch/recorder.h"
@@ -13,12 +14,13 @@
 
 struct td_rpc;
 
-// What the methods may touch. sad and policies are set after the socket is made, before the loop runs.
+// What the methods may touch. sad, policies and negotiate are set after the socket is made, before the loop runs.
 struct td_rpc_context {
 	struct td_loop *loop;
 	const struct td_config *config;
 	struct td_sad *sad;
 	struct td_policies *policies;
+	struct td_negotiate *negotiate;
 	struct td_tracer *tracer;
 	struct td_recorder *recorder;
 };
@@ -32,3 +34,5 @@ void td_rpc_events_lost(struct td_rpc *rpc, uint64_t count);
 // Sends an event to the subscribers; a td_sad_event_fn.
 void td_rpc_event(void *rpc, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
     const struct td_event *event);
+// The same of a negotiation; a td_negotiate_event_fn.
+void td_rpc_negotiate_event(void *rpc, const struct td_negotiate_event *event);
