@@ -76,7 +76,8 @@ int td_certificate_check_key(X509 *certificate, struct td_error *error)
 		return td_error_set(error, -EACCES, NULL, NULL,
 		    "the certificate's key usage does not allow signatures (digitalSignature)");
 	if (td_signature_key_check(key, &reason) != 0)
-		return td_error_set(error, -EACCES, NULL, NULL, "the certificate's key %.200s", reason.reason);
+		return td_error_set(
+		    error, -EACCES, NULL, NULL, "the certificate's key %.200s", reason.reason);
 	return 0;
 }
 

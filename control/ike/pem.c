@@ -90,8 +90,8 @@ STACK_OF(X509) * td_pem_certificates(const char *path, struct td_error *error)
 	all = read_all(stream);
 	close_file(stream, &file);
 	if (!all)
-		td_error_set(error, -EINVAL, NULL, NULL,
-		    "%s holds no certificates in PEM, or a malformed one", path);
+		td_error_set(
+		    error, -EINVAL, NULL, NULL, "%s holds no certificates in PEM, or a malformed one", path);
 	return all;
 }
 

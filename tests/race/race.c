@@ -65,7 +65,7 @@ static struct td_prefix prefix(const char *text)
 static void params_fill(struct td_sa_params *params, const struct site *site, struct td_secret *key)
 {
 	static uint32_t serial;
-	unsigned suite = (unsigned)td_dp_suite_find(serial % 3 ? "aes128gcm16" : "aes128-sha256");
+	unsigned suite = (unsigned)td_dp_suite_find(TD_SA_ESP, serial % 3 ? "aes128gcm16" : "aes128-sha256");
 	bool udp = site == &sites[0];
 
 	serial++;

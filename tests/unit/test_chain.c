@@ -2,6 +2,7 @@
 // Frames that a device receives in several segments, cut anywhere, the ICV included: one worker seals and
 // opens them. It has ports without devices; what it sends stays in its transmit buffers.
 
+#include "dataplane/policy_hits.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 #include "tests/unit/eal.h"
@@ -72,12 +73,12 @@ static void policy_set(struct td_dp_tunnel *tunnel)
 
 static void sas_new(struct td_dp_tunnel *tunnel, const char *suite)
 {
-	struct td_secret key = {.length = td_dp_suite_info((unsigned)td_dp_suite_find(suite))->key_bytes};
+	struct td_secret key = {.length = td_dp_suite_info((unsigned)td_dp_suite_find(TD_SA_ESP, suite))->key_bytes};
 	struct td_sa_params params = {
 	    .mode = TD_SA_TUNNEL,
 	    .spi = 0x1000,
 	    .tunnel = tunnel,
-	    .suite = (unsigned)td_dp_suite_find(suite),
+	    .suite = (unsigned)td_dp_suite_find(TD_SA_ESP, suite),
 	    .key = &key,
 	    .replay_window = TD_REPLAY_WINDOW_MAX,
 	    .local = prefix("192.0.2.1").ip,
@@ -110,7 +111,8 @@ static void start(void)
 	worker->mgr = td_suite_manager_create();
 	worker->events = rte_ring_create_elem(
 	    "events", sizeof(struct td_event), 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	cr_assert(worker->mgr && worker->events && td_spi_table_init(&worker->spi_table) == 0);
+	cr_assert(worker->mgr && worker->events && td_spi_table_init(&worker->spi_table) == 0 &&
+	          td_policy_hits_init(worker) == 0);
 	port_new(INSIDE, TD_ROLE_INSIDE, "10.2.0.0/24", "10.2.0.1");
 	port_new(OUTSIDE, TD_ROLE_OUTSIDE, "192.0.2.0/24", "192.0.2.2");
 	struct td_dp_route local = {prefix("192.0.2.1/32"), TD_ROUTE_LOCAL, OUTSIDE, {0}};
@@ -211,7 +213,7 @@ Test(chain, cut_at_every_byte)
 	frame_fill(LENGTH);
 	for (size_t suite = 0; suite < RTE_DIM(suites); suite++) {
 		sas_new(tunnel, suites[suite]);
-		const struct td_suite *suite_at = td_suite_at((unsigned)td_dp_suite_find(suites[suite]));
+		const struct td_suite *suite_at = td_suite_at((unsigned)td_dp_suite_find(TD_SA_ESP, suites[suite]));
 		uint32_t sealed = RTE_ETHER_HDR_LEN + 20 + 8 + suite_at->info.iv_bytes +
 		                  RTE_ALIGN_CEIL(LENGTH + 2, suite_at->align) + suite_at->info.icv_bytes;
 		// Of the sealed frame every byte too: it is longer, and its last ones are the ICV's.

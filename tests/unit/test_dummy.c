@@ -42,7 +42,7 @@ static struct td_sa_out *sa_new(struct td_dp_tunnel *tunnel, unsigned owner, uin
 	    .spi = 0x1000,
 	    .tunnel = tunnel,
 	    .owner = owner,
-	    .suite = (unsigned)td_dp_suite_find("aes128gcm16"),
+	    .suite = (unsigned)td_dp_suite_find(TD_SA_ESP, "aes128gcm16"),
 	    .key = &key,
 	    .limits = {.hard_packets = hard_packets},
 	};

@@ -209,7 +209,10 @@ Test(identity, is_compared)
 Test(identity, that_is_not_set_is_nobodys)
 {
 	const struct td_ike_id unset = {0}, empty = {.type = TD_ID_FQDN};
+	const struct td_ike_id nameless = {
+	    .type = TD_ID_DN, .length = 2, .data = {0x30, 0}}; // a DN without attributes
 
 	cr_expect(!td_ike_id_equal(&unset, 0, (struct td_bytes){0}));
 	cr_expect(!td_ike_id_equal(&empty, TD_ID_FQDN, (struct td_bytes){0}));
+	cr_expect(!td_ike_id_equal(&nameless, TD_ID_DN, (struct td_bytes){nameless.data, 2}));
 }
