@@ -6,10 +6,10 @@
 #include "control/events.h"
 #include "control/kernel/kernel.h"
 #include "control/loop.h"
+#include "control/negotiate/negotiate.h"
 #include "control/notify.h"
 #include "control/policies.h"
 #include "control/rpc/rpc.h"
-#include "control/negotiate/negotiate.h"
 #include "control/sad/sad.h"
 #include "dataplane/publish.h"
 
@@ -238,8 +238,8 @@ static enum exit_code control_run(struct daemon *daemon)
 		goto destroy_sad;
 	}
 	daemon->rpc_context.policies = daemon->policies;
-	daemon->negotiate =
-	    td_negotiate_create(daemon->loop, daemon->config, daemon->sad, td_rpc_negotiate_event, daemon->rpc, &error);
+	daemon->negotiate = td_negotiate_create(
+	    daemon->loop, daemon->config, daemon->sad, td_rpc_negotiate_event, daemon->rpc, &error);
 	daemon->rpc_context.negotiate = daemon->negotiate;
 	if (daemon->negotiate == NULL)
 		start_failed("cannot negotiate keys", &error);

@@ -70,8 +70,8 @@ static struct td_sa_out *sa_own(const struct td_worker *worker, const struct td_
 	// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is complete.
 	struct td_sa_out *sa = tunnel ? __atomic_load_n(&tunnel->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
 
-	if (!sa || sa->owner != worker->id || sa->suite->info.protocol != TD_SA_ESP || sa->mode != TD_SA_TUNNEL ||
-	    __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
+	if (!sa || sa->owner != worker->id || sa->suite->info.protocol != TD_SA_ESP ||
+	    sa->mode != TD_SA_TUNNEL || __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))
 		return NULL;
 	return sa;
 }

@@ -303,8 +303,8 @@ void td_dp_sa_out_stop(struct td_sa_out *sa);
 // The peer of a UDP-encapsulated outbound SA has moved; packets go there from now on. Returns 0 or -ENOMEM.
 int td_dp_sa_out_move(struct td_sa_out *sa, const struct td_ip *remote, uint16_t udp_remote_port);
 
-// Has a worker send one dummy packet (RFC 4303 2.6) on the tunnel's outbound SA that it uses, which proves to the
-// peer that this side has the child. Returns 0, -ENOMEM or -ENOBUFS.
+// Has a worker send one dummy packet (RFC 4303 2.6) on the tunnel's outbound SA that it uses, which proves to
+// the peer that this side has the child. Returns 0, -ENOMEM or -ENOBUFS.
 int td_dp_dummy_send(struct td_dp_tunnel *tunnel, unsigned worker);
 // The tunnel has a new peer address: every inbound SA tells again where its packets come from.
 void td_dp_tunnel_moved(struct td_dp_tunnel *tunnel);

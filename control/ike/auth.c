@@ -23,7 +23,8 @@ static struct td_bytes id_data(const struct td_ike_id *id)
 }
 
 // Writes our ID, certificates and AUTH. Returns 0 or -errno.
-static int proof_write(struct td_ike_sa *sa, const struct td_ike_peer_config *config, struct td_ike_chain *chain)
+static int proof_write(
+    struct td_ike_sa *sa, const struct td_ike_peer_config *config, struct td_ike_chain *chain)
 {
 	struct td_ike_handshake *handshake = sa->handshake;
 	uint8_t body[4 + TD_ID_MAX_BYTES], signature[1024];
@@ -47,8 +48,8 @@ static int proof_write(struct td_ike_sa *sa, const struct td_ike_peer_config *co
 	return 0;
 }
 
-static int proof_check(struct td_ike_sa *sa, const struct td_ike_peer_config *config, const struct td_ike_id_view *id,
-    const struct td_ike_payloads *payloads, struct td_error *error)
+static int proof_check(struct td_ike_sa *sa, const struct td_ike_peer_config *config,
+    const struct td_ike_id_view *id, const struct td_ike_payloads *payloads, struct td_error *error)
 {
 	struct td_ike_handshake *handshake = sa->handshake;
 	struct td_ike *ike = sa->ike;
@@ -62,7 +63,8 @@ static int proof_check(struct td_ike_sa *sa, const struct td_ike_peer_config *co
 	struct td_ike_id claimed = {.type = id->type, .length = (uint16_t)id->data.length};
 
 	memcpy(claimed.data, id->data.data, id->data.length);
-	return td_ike_auth_verify(config->remote, &what, &claimed, payloads, ike->env.unix_time(ike->env.context), error);
+	return td_ike_auth_verify(
+	    config->remote, &what, &claimed, payloads, ike->env.unix_time(ike->env.context), error);
 }
 
 static void remote_id_keep(struct td_ike_sa *sa, const struct td_ike_id_view *id)
@@ -79,15 +81,16 @@ static bool id_fits(const struct td_ike_id_view *id)
 
 // ---- after both directions --------------------------------------------------------------------
 
-// The peer says that it knows of no other IKE SA with us: those from before this one started are of its former
-// life (RFC 7296 2.4).
+// The peer says that it knows of no other IKE SA with us: those from before this one started are of its
+// former life (RFC 7296 2.4).
 static void former_close(struct td_ike_sa *sa)
 {
 	struct td_ike_sa *other, *next;
 
 	for (other = TAILQ_FIRST(&sa->peer->sas); other; other = next) {
 		next = TAILQ_NEXT(other, of_peer);
-		if (other != sa && other->state != TD_IKE_CONNECTING && other->established_ns < sa->created_ns)
+		if (other != sa && other->state != TD_IKE_CONNECTING &&
+		    other->established_ns < sa->created_ns)
 			td_ike_sa_close(other, "ike_down", "the peer has started anew");
 	}
 }
@@ -136,22 +139,26 @@ void td_ike_auth_start(struct td_ike_sa *sa)
 	sa->exchange.task = task;
 	td_ike_chain_start(sa->ike, &chain);
 	if (proof_write(sa, config, &chain) < 0) {
-		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, "no way to authenticate that the peer knows, or no signature");
+		td_ike_sa_fail(
+		    sa, TD_FAIL_PERMANENT, "no way to authenticate that the peer knows, or no signature");
 		return;
 	}
 	if (config->remote_id.type)
-		td_ike_id_write(&chain, TD_IKE_PAYLOAD_IDR, config->remote_id.type, id_data(&config->remote_id));
+		td_ike_id_write(
+		    &chain, TD_IKE_PAYLOAD_IDR, config->remote_id.type, id_data(&config->remote_id));
 	td_ike_certreq_write(&chain, config->remote);
 	if (peer_is_new(sa))
 		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, nothing, TD_N_INITIAL_CONTACT, nothing);
 	td_ike_token_write(sa, &chain);
-	if (td_ike_child_offer(sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, 0, true, &chain) < 0 ||
+	if (td_ike_child_offer(sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, 0, true, &chain) <
+	        0 ||
 	    td_ike_request(sa, TD_IKE_AUTH, &chain, auth_answered) < 0)
 		td_ike_sa_fail(sa, TD_FAIL_TEMPORARY, "IKE_AUTH could not be made");
 }
 
 // The responder must be who it should be. Returns false with the reason in *error.
-static bool responder_proved(struct td_ike_sa *sa, const struct td_ike_payloads *answer, struct td_error *error)
+static bool responder_proved(
+    struct td_ike_sa *sa, const struct td_ike_payloads *answer, struct td_error *error)
 {
 	const struct td_ike_peer_config *config = &sa->peer->config;
 	struct td_ike_id claimed = {0};
@@ -165,7 +172,8 @@ static bool responder_proved(struct td_ike_sa *sa, const struct td_ike_payloads 
 	claimed.length = (uint16_t)answer->id_r.data.length;
 	memcpy(claimed.data, answer->id_r.data.data, claimed.length);
 	if (config->remote_id.type && !td_ike_id_equal(&config->remote_id, claimed.type, answer->id_r.data)) {
-		(void)td_error_set(error, 0, NULL, NULL, "the peer calls itself %.100s, which is not the tunnel's remote_id",
+		(void)td_error_set(error, 0, NULL, NULL,
+		    "the peer calls itself %.100s, which is not the tunnel's remote_id",
 		    td_ike_id_format(&claimed, text));
 		return false;
 	}
@@ -213,7 +221,8 @@ static void auth_answered(struct td_ike_sa *sa, const struct td_ike_payloads *an
 
 	if (failure && !answer->auth.data) {
 		sa->ike->stats.authentication_failed += failure->type == TD_N_AUTHENTICATION_FAILED;
-		(void)snprintf(error.reason, sizeof(error.reason), "the peer refuses: %s", td_ike_notify_name(failure->type));
+		(void)snprintf(error.reason, sizeof(error.reason), "the peer refuses: %s",
+		    td_ike_notify_name(failure->type));
 		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, error.reason);
 		return;
 	}
@@ -241,21 +250,25 @@ static bool ids_match(const struct td_ike_peer_config *config, const struct td_i
 {
 	return (config->remote_id.type == 0 ||
 	           td_ike_id_equal(&config->remote_id, request->id_i.type, request->id_i.data)) &&
-	       (!request->id_r.body.data || td_ike_id_equal(&config->local_id, request->id_r.type, request->id_r.data));
+	       (!request->id_r.body.data ||
+	           td_ike_id_equal(&config->local_id, request->id_r.type, request->id_r.data));
 }
 
 // The peer that the initiator is, and proves to be. NULL: *error says why not.
-static struct td_ike_peer *initiator_proved(struct td_ike_sa *sa, const struct td_ike_payloads *request, struct td_error *error)
+static struct td_ike_peer *initiator_proved(
+    struct td_ike_sa *sa, const struct td_ike_payloads *request, struct td_error *error)
 {
 	struct td_ike_peer *peer = NULL;
 
 	(void)td_error_set(error, 0, NULL, NULL, "no tunnel is configured between these identities");
 	if (!id_fits(&request->id_i) || !request->auth.data) {
-		(void)td_error_set(error, 0, NULL, NULL, "the initiator proves nothing (EAP is not supported)");
+		(void)td_error_set(
+		    error, 0, NULL, NULL, "the initiator proves nothing (EAP is not supported)");
 		return NULL;
 	}
 	while ((peer = td_ike_peer_next(sa->ike, &sa->path, peer)))
-		if (ids_match(&peer->config, request) && proof_check(sa, &peer->config, &request->id_i, request, error) == 0)
+		if (ids_match(&peer->config, request) &&
+		    proof_check(sa, &peer->config, &request->id_i, request, error) == 0)
 			return peer;
 	return NULL;
 }

@@ -20,7 +20,8 @@ static void spi_write(uint32_t spi, uint8_t wire[SPI_BYTES])
 
 static uint32_t spi_of(const struct td_ike_proposal *proposal)
 {
-	return proposal->spi_size == SPI_BYTES ? td_ike_spi32((struct td_bytes){proposal->spi, SPI_BYTES}) : 0;
+	return proposal->spi_size == SPI_BYTES ? td_ike_spi32((struct td_bytes){proposal->spi, SPI_BYTES})
+	                                       : 0;
 }
 
 struct td_ike_child *td_ike_child_find_out(struct td_ike_sa *sa, uint32_t spi_out)
@@ -81,7 +82,8 @@ static size_t suite_key_bytes(const struct td_ike_suite *suite)
 	return cipher;
 }
 
-struct td_ike_child *td_ike_child_make(struct td_ike_sa *sa, const struct td_ike_agreement *agreement, struct td_error *error)
+struct td_ike_child *td_ike_child_make(
+    struct td_ike_sa *sa, const struct td_ike_agreement *agreement, struct td_error *error)
 {
 	TD_SECRET_AUTO key_i = {0}, key_r = {0};
 	const char *suite = td_ike_esp_suite_name(&agreement->suite);
@@ -148,8 +150,8 @@ static void dh_leave_out(struct td_ike_proposals *proposals)
 	}
 }
 
-int td_ike_child_offer(struct td_ike_sa *sa, const struct td_ike_tunnel *tunnel, unsigned slot, uint16_t group, bool in_auth,
-    struct td_ike_chain *chain)
+int td_ike_child_offer(struct td_ike_sa *sa, const struct td_ike_tunnel *tunnel, unsigned slot,
+    uint16_t group, bool in_auth, struct td_ike_chain *chain)
 {
 	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
 	uint8_t spi[SPI_BYTES];
@@ -194,27 +196,32 @@ static const char *choice_read(struct td_ike_sa *sa, const struct td_ike_payload
 
 	if (!answer->sa.data || !answer->ts_i.data || !answer->ts_r.data)
 		return "the answer lacks SA or traffic selectors";
-	if (td_ike_proposals_read(answer->sa, &chosen) < 0 || chosen.count != 1 || spi_of(&chosen.list[0]) < TD_SPI_MIN ||
+	if (td_ike_proposals_read(answer->sa, &chosen) < 0 || chosen.count != 1 ||
+	    spi_of(&chosen.list[0]) < TD_SPI_MIN ||
 	    !td_ike_proposal_is_choice(&negotiation->proposals, &chosen.list[0], in_auth))
 		return "the peer chose a proposal that was not offered";
 	agreement->suite = td_ike_suite_of(&chosen.list[0]);
 	agreement->spi_out = spi_of(&chosen.list[0]);
-	if (td_ts_read(answer->ts_i, &agreement->local) < 0 || td_ts_read(answer->ts_r, &agreement->remote) < 0 ||
-	    agreement->local.count == 0 || agreement->remote.count == 0 ||
-	    !td_ts_covers(&tunnel->config.local, &agreement->local) || !td_ts_covers(&tunnel->config.remote, &agreement->remote))
+	if (td_ts_read(answer->ts_i, &agreement->local) < 0 ||
+	    td_ts_read(answer->ts_r, &agreement->remote) < 0 || agreement->local.count == 0 ||
+	    agreement->remote.count == 0 || !td_ts_covers(&tunnel->config.local, &agreement->local) ||
+	    !td_ts_covers(&tunnel->config.remote, &agreement->remote))
 		return "the peer chose traffic selectors that were not offered";
-	if ((tunnel->config.mode == TD_SA_TRANSPORT) != (td_ike_notify_find(answer, TD_N_USE_TRANSPORT_MODE) != NULL))
+	if ((tunnel->config.mode == TD_SA_TRANSPORT) !=
+	    (td_ike_notify_find(answer, TD_N_USE_TRANSPORT_MODE) != NULL))
 		return "the peer does not want the mode";
-	if (!in_auth && (answer->nonce.length < TD_IKE_NONCE_MIN_BYTES || answer->nonce.length > TD_IKE_NONCE_MAX_BYTES))
+	if (!in_auth &&
+	    (answer->nonce.length < TD_IKE_NONCE_MIN_BYTES || answer->nonce.length > TD_IKE_NONCE_MAX_BYTES))
 		return "the peer's nonce is missing or has a wrong length";
 	if (!in_auth && agreement->suite.dh &&
-	    (!negotiation->dh || td_dh_group(negotiation->dh) != agreement->suite.dh || answer->ke_group != agreement->suite.dh))
+	    (!negotiation->dh || td_dh_group(negotiation->dh) != agreement->suite.dh ||
+	        answer->ke_group != agreement->suite.dh))
 		return "the peer chose a Diffie-Hellman group and used another";
 	return NULL;
 }
 
-static void nonces_set(struct td_ike_sa *sa, const struct td_ike_payloads *payloads, const struct td_ike_nonce *own, bool initiator,
-    bool in_auth, struct td_ike_agreement *agreement)
+static void nonces_set(struct td_ike_sa *sa, const struct td_ike_payloads *payloads,
+    const struct td_ike_nonce *own, bool initiator, bool in_auth, struct td_ike_agreement *agreement)
 {
 	if (in_auth) {
 		agreement->nonce_i = td_ike_nonce_bytes(&sa->handshake->nonce_i);
@@ -248,8 +255,9 @@ static bool was_deleted(const struct td_ike_negotiation *negotiation, uint32_t s
 	return false;
 }
 
-struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_ike_payloads *answer, struct td_ike_tunnel *tunnel,
-    unsigned slot, struct td_ike_child *predecessor, bool in_auth, enum td_life_failure *failure, struct td_error *error)
+struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_ike_payloads *answer,
+    struct td_ike_tunnel *tunnel, unsigned slot, struct td_ike_child *predecessor, bool in_auth,
+    enum td_life_failure *failure, struct td_error *error)
 {
 	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
 	const struct td_ike_notify *refusal = td_ike_notify_error(answer);
@@ -268,7 +276,8 @@ struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_i
 	*failure = TD_FAIL_TEMPORARY;
 	if (refusal) {
 		*failure = failure_of(refusal->type);
-		(void)td_error_set(error, 0, NULL, NULL, "the peer refuses the child: %s", td_ike_notify_name(refusal->type));
+		(void)td_error_set(error, 0, NULL, NULL, "the peer refuses the child: %s",
+		    td_ike_notify_name(refusal->type));
 		goto release;
 	}
 	wrong = choice_read(sa, answer, in_auth, tunnel, &agreement);
@@ -312,7 +321,8 @@ static struct td_ike_tunnel *tunnel_choose(struct td_ike_sa *sa, const struct td
 	if (td_ts_read(offer->ts_i, &theirs) < 0 || td_ts_read(offer->ts_r, &ours) < 0)
 		return NULL;
 	TAILQ_FOREACH (tunnel, &sa->peer->tunnels, of_peer) {
-		if ((wanted && tunnel->life != wanted) || (tunnel->config.mode == TD_SA_TRANSPORT && !transport))
+		if ((wanted && tunnel->life != wanted) ||
+		    (tunnel->config.mode == TD_SA_TRANSPORT && !transport))
 			continue;
 		td_ts_narrow(&tunnel->config.local, &ours, &agreement->local);
 		td_ts_narrow(&tunnel->config.remote, &theirs, &agreement->remote);
@@ -324,14 +334,16 @@ static struct td_ike_tunnel *tunnel_choose(struct td_ike_sa *sa, const struct td
 
 static bool slot_is_free(const struct td_life_tunnel *life, unsigned slot)
 {
-	for (const struct td_life_child *child = td_life_tunnel_children(life, slot); child; child = child->next)
+	for (const struct td_life_child *child = td_life_tunnel_children(life, slot); child;
+	     child = child->next)
 		if (child->state != TD_CHILD_DRAINING)
 			return false;
 	return true;
 }
 
 // RFC 9611 5.1: a child for one resource takes a slot that is free; -1: there is none.
-static int slot_choose(const struct td_ike_tunnel *tunnel, const struct td_ike_payloads *offer, const struct td_ike_child *predecessor)
+static int slot_choose(const struct td_ike_tunnel *tunnel, const struct td_ike_payloads *offer,
+    const struct td_ike_child *predecessor)
 {
 	unsigned slots = td_life_tunnel_config(tunnel->life)->slots;
 
@@ -346,17 +358,20 @@ static int slot_choose(const struct td_ike_tunnel *tunnel, const struct td_ike_p
 }
 
 // Works out what to agree on, as far as that needs no keys. Returns 0 or the notify to refuse with.
-static uint16_t agreement_find(struct td_ike_sa *sa, const struct td_ike_payloads *offer, const struct td_ike_child *predecessor, bool in_auth,
-    struct td_ike_agreement *agreement, struct td_ike_proposal *chosen, uint16_t *group)
+static uint16_t agreement_find(struct td_ike_sa *sa, const struct td_ike_payloads *offer,
+    const struct td_ike_child *predecessor, bool in_auth, struct td_ike_agreement *agreement,
+    struct td_ike_proposal *chosen, uint16_t *group)
 {
 	struct td_ike_proposals offered;
 	int slot;
 
 	if (!offer->sa.data || !offer->ts_i.data || !offer->ts_r.data ||
-	    (!in_auth && (offer->nonce.length < TD_IKE_NONCE_MIN_BYTES || offer->nonce.length > TD_IKE_NONCE_MAX_BYTES)) ||
+	    (!in_auth && (offer->nonce.length < TD_IKE_NONCE_MIN_BYTES ||
+	                     offer->nonce.length > TD_IKE_NONCE_MAX_BYTES)) ||
 	    td_ike_proposals_read(offer->sa, &offered) < 0)
 		return TD_N_INVALID_SYNTAX;
-	agreement->tunnel = tunnel_choose(sa, offer, predecessor ? predecessor->life->tunnel : NULL, agreement);
+	agreement->tunnel =
+	    tunnel_choose(sa, offer, predecessor ? predecessor->life->tunnel : NULL, agreement);
 	if (!agreement->tunnel)
 		return TD_N_TS_UNACCEPTABLE;
 	if (td_ike_proposal_choose(&agreement->tunnel->config.proposals, &offered, in_auth, chosen) < 0 ||
@@ -377,8 +392,8 @@ static uint16_t agreement_find(struct td_ike_sa *sa, const struct td_ike_payload
 	return 0;
 }
 
-static void answer_write(const struct td_ike_agreement *agreement, const struct td_ike_proposal *chosen, struct td_bytes nonce,
-    const struct td_dh *dh, struct td_ike_chain *chain)
+static void answer_write(const struct td_ike_agreement *agreement, const struct td_ike_proposal *chosen,
+    struct td_bytes nonce, const struct td_dh *dh, struct td_ike_chain *chain)
 {
 	struct td_ike_proposals proposals = {.count = 1, .list = {*chosen}};
 	uint8_t spi[SPI_BYTES];
@@ -395,8 +410,9 @@ static void answer_write(const struct td_ike_agreement *agreement, const struct 
 	td_ts_write(chain, TD_IKE_PAYLOAD_TSR, &agreement->local);
 }
 
-struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_ike_payloads *offer, struct td_ike_child *predecessor,
-    bool in_auth, struct td_ike_chain *chain, uint16_t *refusal, uint16_t *group)
+struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_ike_payloads *offer,
+    struct td_ike_child *predecessor, bool in_auth, struct td_ike_chain *chain, uint16_t *refusal,
+    uint16_t *group)
 {
 	struct td_ike_agreement agreement = {.initiator = false, .predecessor = predecessor};
 	struct td_ike_nonce nonce = {0};

@@ -28,11 +28,13 @@ static bool cookie_of(struct td_ike *ike, uint32_t version, const struct td_path
 	struct td_writer writer = {.data = cookie, .capacity = 4};
 	uint8_t spi[8];
 	struct td_writer spi_writer = {.data = spi, .capacity = sizeof(spi)};
-	struct td_bytes parts[3] = {nonce, {path->remote.bytes, sizeof(path->remote.bytes)}, {spi, sizeof(spi)}};
+	struct td_bytes parts[3] = {
+	    nonce, {path->remote.bytes, sizeof(path->remote.bytes)}, {spi, sizeof(spi)}};
 
 	td_writer_u64(&spi_writer, spi_i);
 	td_writer_u32(&writer, version);
-	return td_prf(TD_PRF_SHA2_256, (struct td_bytes){secret, sizeof(ike->cookie_secret[0])}, parts, 3, cookie + 4) == 0;
+	return td_prf(TD_PRF_SHA2_256, (struct td_bytes){secret, sizeof(ike->cookie_secret[0])}, parts, 3,
+	           cookie + 4) == 0;
 }
 
 void td_ike_cookie_make(struct td_ike *ike, const struct td_path *path, uint64_t spi_i, struct td_bytes nonce,
@@ -43,8 +45,8 @@ void td_ike_cookie_make(struct td_ike *ike, const struct td_path *path, uint64_t
 	(void)cookie_of(ike, ike->cookie_version, path, spi_i, nonce, cookie);
 }
 
-bool td_ike_cookie_valid(struct td_ike *ike, const struct td_path *path, uint64_t spi_i, struct td_bytes nonce,
-    struct td_bytes cookie)
+bool td_ike_cookie_valid(struct td_ike *ike, const struct td_path *path, uint64_t spi_i,
+    struct td_bytes nonce, struct td_bytes cookie)
 {
 	struct td_cursor cursor = td_cursor_of(cookie);
 	uint8_t expected[TD_IKE_COOKIE_BYTES];
@@ -65,8 +67,8 @@ void td_ike_token_make(const struct td_ike *ike, uint64_t own_spi, uint8_t token
 	struct td_bytes part = {spi, sizeof(spi)};
 
 	td_writer_u64(&writer, own_spi);
-	if (td_prf(TD_PRF_SHA2_256, (struct td_bytes){ike->env.token_secret, TD_IKE_TOKEN_SECRET_BYTES}, &part, 1,
-	        token) < 0)
+	if (td_prf(TD_PRF_SHA2_256, (struct td_bytes){ike->env.token_secret, TD_IKE_TOKEN_SECRET_BYTES},
+	        &part, 1, token) < 0)
 		ike->env.random(ike->env.context, token, TD_IKE_QCD_BYTES);
 }
 

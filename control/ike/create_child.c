@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CREATE_CHILD_SA for children: a new one, or the successor of one (RFC 7296 1.3.1, 1.3.3), and what happens when both
-// sides ask at once (2.8.1, 2.25.1).
+// CREATE_CHILD_SA for children: a new one, or the successor of one (RFC 7296 1.3.1, 1.3.3), and what happens
+// when both sides ask at once (2.8.1, 2.25.1).
 
 #include "control/ike/internal.h"
 
@@ -30,10 +30,12 @@ int td_ike_create_start(struct td_ike_sa *sa, struct td_ike_task *task)
 	td_ike_chain_start(sa->ike, &chain);
 	if (task->child) {
 		td_writer_u32(&writer, task->child->spi_in);
-		td_ike_notify_write(&chain, TD_IKE_PROTO_ESP, td_writer_bytes_of(&writer), TD_N_REKEY_SA, nothing);
+		td_ike_notify_write(
+		    &chain, TD_IKE_PROTO_ESP, td_writer_bytes_of(&writer), TD_N_REKEY_SA, nothing);
 		task->child->rekeying = true;
 	}
-	ret = td_ike_child_offer(sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, task->group, false, &chain);
+	ret = td_ike_child_offer(
+	    sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, task->group, false, &chain);
 	if (ret == 0)
 		ret = td_ike_request(sa, TD_IKE_CREATE_CHILD_SA, &chain, create_answered);
 	return ret;
@@ -67,8 +69,8 @@ void td_ike_child_activated(struct td_ike_child *child)
 			child_erase(other);
 }
 
-// Both sides replaced the same child: the successor that the lowest of the four nonces made goes, deleted by the
-// side that asked for it; the old one is deleted by the other side (RFC 7296 2.8.1).
+// Both sides replaced the same child: the successor that the lowest of the four nonces made goes, deleted by
+// the side that asked for it; the old one is deleted by the other side (RFC 7296 2.8.1).
 static void collision_settle(struct td_ike_child *made, struct td_ike_child *rival, struct td_ike_child *old)
 {
 	made->sa->ike->stats.collisions++;
@@ -84,7 +86,8 @@ static void collision_settle(struct td_ike_child *made, struct td_ike_child *riv
 
 // ---- the answer -------------------------------------------------------------------------------
 
-// The peer is busy with the same child, or for a moment unable: once more, unless it has made the successor itself.
+// The peer is busy with the same child, or for a moment unable: once more, unless it has made the successor
+// itself.
 static void again_later(struct td_ike_sa *sa, struct td_ike_task *task)
 {
 	uint32_t random;
@@ -121,7 +124,8 @@ static bool other_group(struct td_ike_sa *sa, struct td_ike_task *task, const st
 }
 
 // The peer refused. The task is freed or queued again.
-static void create_refused(struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_notify *refusal)
+static void create_refused(
+    struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_notify *refusal)
 {
 	struct td_ike_child *old = task->child;
 
@@ -134,14 +138,16 @@ static void create_refused(struct td_ike_sa *sa, struct td_ike_task *task, const
 		again_later(sa, task);
 		return;
 	}
-	// The peer does not have it any more: neither have we, and the lifecycle makes another (RFC 7296 2.25.1).
+	// The peer does not have it any more: neither have we, and the lifecycle makes another (RFC
+	// 7296 2.25.1).
 	if (refusal->type == TD_N_CHILD_SA_NOT_FOUND && old)
 		td_ike_child_forget(old, true);
 	else if (!task->rival)
 		td_ike_task_failed(task,
-		    refusal->type == TD_N_TS_MAX_QUEUE        ? TD_FAIL_UNSUPPORTED
-		    : refusal->type == TD_N_NO_ADDITIONAL_SAS || refusal->type == TD_N_TEMPORARY_FAILURE ? TD_FAIL_TEMPORARY
-		                                                : TD_FAIL_PERMANENT,
+		    refusal->type == TD_N_TS_MAX_QUEUE ? TD_FAIL_UNSUPPORTED
+		    : refusal->type == TD_N_NO_ADDITIONAL_SAS || refusal->type == TD_N_TEMPORARY_FAILURE
+		        ? TD_FAIL_TEMPORARY
+		        : TD_FAIL_PERMANENT,
 		    td_ike_notify_name(refusal->type));
 	else if (old)
 		old->replaced = true;
@@ -201,7 +207,8 @@ static bool sa_is_busy(const struct td_ike_sa *sa)
 	return sa->state != TD_IKE_ESTABLISHED || sa->rekeying;
 }
 
-// Our own request to replace the same child is under way. (Two first children of a slot are the lifecycle's business.)
+// Our own request to replace the same child is under way. (Two first children of a slot are the lifecycle's
+// business.)
 static struct td_ike_task *rival_task(struct td_ike_sa *sa, const struct td_ike_child *old)
 {
 	struct td_ike_task *task = sa->exchange.task;

@@ -227,7 +227,7 @@ struct td_bytes td_dh_public(const struct td_dh *dh)
 }
 
 // RFC 6989 2.1: 1 < y < p - 1. p is a safe prime, and the private key is used once: that is all there is to
-// check.
+// check. libcrypto 3.0 looks at it too, without promising to.
 static bool modp_in_range(const struct group *group, struct td_bytes peer)
 {
 	const BIGNUM *limit = largest[group - groups];

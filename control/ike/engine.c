@@ -98,7 +98,8 @@ static uint64_t life_hash(const struct td_life_tunnel *life)
 	return td_hash_mix((uint64_t)(uintptr_t)life);
 }
 
-int td_ike_tunnel_add(struct td_ike_peer *peer, struct td_life_tunnel *life, const struct td_ike_child_config *config)
+int td_ike_tunnel_add(
+    struct td_ike_peer *peer, struct td_life_tunnel *life, const struct td_ike_child_config *config)
 {
 	struct td_ike_tunnel *tunnel;
 
@@ -150,7 +151,8 @@ void td_ike_tunnel_remove(struct td_ike *ike, struct td_life_tunnel *life)
 	free(tunnel);
 }
 
-struct td_ike_peer *td_ike_peer_next(struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
+struct td_ike_peer *td_ike_peer_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
 {
 	struct td_ike_peer *peer = after ? LIST_NEXT(after, all) : LIST_FIRST(&ike->peers);
 
@@ -207,7 +209,8 @@ static void sa_info(const struct td_ike_sa *sa, struct td_ike_sa_info *info)
 }
 
 void td_ike_foreach(const struct td_ike *ike,
-    void (*fn)(void *context, const struct td_ike_peer *peer, const struct td_ike_sa_info *info), void *context)
+    void (*fn)(void *context, const struct td_ike_peer *peer, const struct td_ike_sa_info *info),
+    void *context)
 {
 	const struct td_ike_sa *sa;
 	struct td_ike_sa_info info;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Requests and answers (RFC 7296 2.1 to 2.3): one request of each side is under way at a time, is repeated until it
-// is answered, and the last answer is kept for a request that comes again.
+// Requests and answers (RFC 7296 2.1 to 2.3): one request of each side is under way at a time, is repeated
+// until it is answered, and the last answer is kept for a request that comes again.
 
 #include "control/ike/internal.h"
 
@@ -23,20 +23,22 @@ static void retransmit_due(void *context)
 
 	if (exchange->sent >= sa->peer->config.retransmit_tries) {
 		ike->stats.dead++;
-		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead", "the peer does not answer");
+		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead",
+		    "the peer does not answer");
 		return;
 	}
 	exchange->sent++;
 	ike->stats.retransmitted++;
 	td_ike_packets_send(sa, &exchange->packets);
 	// Growing by half: with a request that hurries the pace stays.
-	if (!exchange->task || exchange->task->deadline_ns == 0 || td_ike_now(ike) >= exchange->task->deadline_ns)
+	if (!exchange->task || exchange->task->deadline_ns == 0 ||
+	    td_ike_now(ike) >= exchange->task->deadline_ns)
 		exchange->wait_ns += exchange->wait_ns / 2;
 	td_timers_set(ike->env.timers, &exchange->timer, td_ike_now(ike) + exchange->wait_ns);
 }
 
-// The time to the first retransmission: the peer's configured one, or a share of what is left to the child that is
-// to be replaced in time (S1).
+// The time to the first retransmission: the peer's configured one, or a share of what is left to the child
+// that is to be replaced in time (S1).
 static uint64_t first_wait(const struct td_ike_sa *sa)
 {
 	uint64_t wait = sa->peer->config.retransmit_ns;
@@ -52,7 +54,8 @@ static uint64_t first_wait(const struct td_ike_sa *sa)
 	return share < wait ? share : wait;
 }
 
-static void exchange_start(struct td_ike_sa *sa, void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
+static void exchange_start(
+    struct td_ike_sa *sa, void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
 {
 	struct td_ike_exchange *exchange = &sa->exchange;
 
@@ -139,8 +142,8 @@ void td_ike_answer(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *
 {
 	struct td_ike_packets packets = {0};
 
-	// Without an answer the peer repeats its request, which is then done again: nothing may have changed, so the
-	// SA is useless now.
+	// Without an answer the peer repeats its request, which is then done again: nothing may have changed,
+	// so the SA is useless now.
 	if (td_ike_packets_seal(sa, exchange, true, sa->expected_id, chain, &packets) < 0) {
 		td_ike_sa_close(sa, "ike_failed", "an answer could not be made");
 		return;
@@ -255,8 +258,8 @@ static int task_start(struct td_ike_sa *sa, struct td_ike_task *task)
 	return -EINVAL;
 }
 
-// Both sides may have connected at once, and the lifecycle has then chosen between the children. The SA that is left
-// without any serves nothing.
+// Both sides may have connected at once, and the lifecycle has then chosen between the children. The SA that
+// is left without any serves nothing.
 static bool is_surplus(const struct td_ike_sa *sa)
 {
 	const struct td_ike_sa *other;
@@ -267,7 +270,8 @@ static bool is_surplus(const struct td_ike_sa *sa)
 	TAILQ_FOREACH (other, &sa->peer->sas, of_peer) {
 		if (other->peers == sa) // whose children it may get
 			return false;
-		surplus |= other != sa && other->state == TD_IKE_ESTABLISHED && !TAILQ_EMPTY(&other->children);
+		surplus |=
+		    other != sa && other->state == TD_IKE_ESTABLISHED && !TAILQ_EMPTY(&other->children);
 	}
 	return surplus;
 }

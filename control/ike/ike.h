@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The IKEv2 engine (RFC 7296): initiator and responder of IKE SAs, and of the children that control/lifecycle asks
-// for. Plain C: time, randomness and the network are passed in; one thread.
+// The IKEv2 engine (RFC 7296): initiator and responder of IKE SAs, and of the children that control/lifecycle
+// asks for. Plain C: time, randomness and the network are passed in; one thread.
 
 #include "control/ike/credential.h"
 #include "control/ike/proposal.h"
@@ -21,13 +21,16 @@ struct td_ike_env {
 	struct td_timers *timers;
 	void *context;
 	void (*random)(void *context, void *bytes, size_t length);
-	// Sends one IKE message, without the non-ESP marker: the socket of port 4500 puts it in front (RFC 3948 2.2).
+	// Sends one IKE message, without the non-ESP marker: the socket of port 4500 puts it in front (RFC
+	// 3948 2.2).
 	void (*send)(void *context, const struct td_path *path, const uint8_t *message, size_t length);
 	int64_t (*unix_time)(void *context); // seconds, for certificates
 	// TD_IKE_TOKEN_SECRET_BYTES that outlive the program, for RFC 6290; NULL: no crash detection.
 	const uint8_t *token_secret;
-	// kind: "ike_up", "ike_down", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead". reason may be NULL.
-	void (*event)(void *context, const char *kind, const struct td_ike_peer *peer, const struct td_ike_sa *sa, const char *reason);
+	// kind: "ike_up", "ike_down", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead". reason may be
+	// NULL.
+	void (*event)(void *context, const char *kind, const struct td_ike_peer *peer,
+	    const struct td_ike_sa *sa, const char *reason);
 };
 
 // One peer: the IKE SA with it and all its tunnels share this.
@@ -36,7 +39,8 @@ struct td_ike_peer_config {
 	struct td_ip local_address;
 	struct td_ip remote_address; // family 0: anywhere; then this side only responds
 	struct td_ike_id local_id, remote_id; // remote type 0: any that authenticates
-	struct td_ike_credential *local, *remote; // PSK: the same; owned by the caller, who keeps them until the peer is gone
+	struct td_ike_credential *local,
+	    *remote; // PSK: the same; owned by the caller, who keeps them until the peer is gone
 	struct td_ike_proposals proposals;
 	bool encapsulate; // UDP also without a NAT
 	uint64_t rekey_ns; // of the IKE SA; 0: never
@@ -67,18 +71,22 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 void td_ike_peer_remove(struct td_ike_peer *peer);
 const struct td_ike_peer_config *td_ike_peer_config(const struct td_ike_peer *peer);
 // Returns 0 or -ENOMEM.
-int td_ike_tunnel_add(struct td_ike_peer *peer, struct td_life_tunnel *tunnel, const struct td_ike_child_config *config);
+int td_ike_tunnel_add(
+    struct td_ike_peer *peer, struct td_life_tunnel *tunnel, const struct td_ike_child_config *config);
 void td_ike_tunnel_remove(struct td_ike *ike, struct td_life_tunnel *tunnel);
 
 // One message, without the non-ESP marker.
 void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_bytes message);
 
-// An ESP packet came for an SPI that nobody has (a hint that nobody vouches for). With an IKE SA to the sender: asks whether it
-// lives (and the peer says whether it still knows us); without one, when a tunnel wants to be up: nothing more than the lifecycle does anyway.
-// Answers an unknown SPI with nothing. Rate-limited.
-void td_ike_unknown_spi(struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote, uint32_t spi);
+// An ESP packet came for an SPI that nobody has (a hint that nobody vouches for). With an IKE SA to the
+// sender: asks whether it lives (and the peer says whether it still knows us); without one, when a tunnel
+// wants to be up: nothing more than the lifecycle does anyway. Answers an unknown SPI with nothing.
+// Rate-limited.
+void td_ike_unknown_spi(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote, uint32_t spi);
 // The peer's ESP packets come from elsewhere (authenticated): its NAT has given it another address or port.
-void td_ike_peer_moved(struct td_ike *ike, const struct td_life_tunnel *tunnel, const struct td_ip *remote, uint16_t port);
+void td_ike_peer_moved(
+    struct td_ike *ike, const struct td_life_tunnel *tunnel, const struct td_ip *remote, uint16_t port);
 // Starts a new IKE SA key at once. Returns how many IKE SAs that concerns.
 unsigned td_ike_peer_rekey(struct td_ike_peer *peer);
 
@@ -95,7 +103,9 @@ struct td_ike_sa_info {
 	unsigned children;
 	uint64_t established_ns; // env.timers; 0: not yet
 };
-void td_ike_foreach(const struct td_ike *ike, void (*fn)(void *context, const struct td_ike_peer *peer, const struct td_ike_sa_info *info), void *context);
+void td_ike_foreach(const struct td_ike *ike,
+    void (*fn)(void *context, const struct td_ike_peer *peer, const struct td_ike_sa_info *info),
+    void *context);
 
 struct td_ike_stats {
 	uint64_t received, malformed, unauthentic, unexpected; // messages

@@ -83,7 +83,8 @@ void td_ike_probe(struct td_ike_sa *sa)
 {
 	uint64_t now = td_ike_now(sa->ike);
 
-	if (sa->state != TD_IKE_ESTABLISHED || (sa->probe_ns && now - sa->probe_ns < TD_IKE_PROBE_MS * 1000000ull))
+	if (sa->state != TD_IKE_ESTABLISHED ||
+	    (sa->probe_ns && now - sa->probe_ns < TD_IKE_PROBE_MS * 1000000ull))
 		return;
 	sa->probe_ns = now;
 	// A request under way asks as well.
@@ -94,7 +95,8 @@ void td_ike_probe(struct td_ike_sa *sa)
 // ---- the peer asks ----------------------------------------------------------------------------
 
 // The children that a DELETE names go; the SPIs of our halves are written to spis. Returns how many.
-static uint16_t children_delete(struct td_ike_sa *sa, const struct td_ike_delete *list, struct td_writer *spis)
+static uint16_t children_delete(
+    struct td_ike_sa *sa, const struct td_ike_delete *list, struct td_writer *spis)
 {
 	struct td_cursor cursor = td_cursor_of(list->spis);
 	uint16_t count = 0;

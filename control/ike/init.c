@@ -45,7 +45,8 @@ static bool nonce_take(struct td_bytes bytes, struct td_ike_nonce *nonce)
 // RFC 7427 4: which hashes we take in signatures.
 static void hashes_write(struct td_ike_chain *chain)
 {
-	static const uint8_t hashes[] = {0, TD_HASH_SHA2_256, 0, TD_HASH_SHA2_384, 0, TD_HASH_SHA2_512, 0, TD_HASH_IDENTITY};
+	static const uint8_t hashes[] = {
+	    0, TD_HASH_SHA2_256, 0, TD_HASH_SHA2_384, 0, TD_HASH_SHA2_512, 0, TD_HASH_IDENTITY};
 
 	td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, TD_N_SIGNATURE_HASH_ALGORITHMS,
 	    (struct td_bytes){hashes, sizeof(hashes)});
@@ -65,7 +66,8 @@ static void abilities_read(struct td_ike_sa *sa, const struct td_ike_payloads *p
 }
 
 // Our first message, whole. *length is in and out. Returns 0 or -ENOSPC.
-static int message_write(struct td_ike_sa *sa, const struct td_ike_chain *chain, bool response, struct td_writer *writer)
+static int message_write(
+    struct td_ike_sa *sa, const struct td_ike_chain *chain, bool response, struct td_writer *writer)
 {
 	struct td_ike_header header = {
 	    .spi_i = sa->spi_i,
@@ -104,8 +106,9 @@ static int keys_make(struct td_ike_sa *sa, struct td_bytes peer_value)
 	int ret = td_dh_agree(handshake->dh, peer_value, shared, &length);
 
 	if (ret == 0)
-		ret = td_ike_keys_derive(&sa->suite, (struct td_bytes){shared, length}, td_ike_nonce_bytes(&handshake->nonce_i),
-		    td_ike_nonce_bytes(&handshake->nonce_r), sa->spi_i, sa->spi_r, NULL, 0, &sa->keys);
+		ret = td_ike_keys_derive(&sa->suite, (struct td_bytes){shared, length},
+		    td_ike_nonce_bytes(&handshake->nonce_i), td_ike_nonce_bytes(&handshake->nonce_r),
+		    sa->spi_i, sa->spi_r, NULL, 0, &sa->keys);
 	td_wipe(shared, sizeof(shared));
 	return ret;
 }
@@ -145,7 +148,8 @@ static int init_send(struct td_ike_sa *sa)
 	hashes_write(&chain);
 	ret = message_write(sa, &chain, false, &writer);
 	if (ret == 0)
-		ret = message_keep(&handshake->own_message, &handshake->own_length, td_writer_bytes_of(&writer));
+		ret = message_keep(
+		    &handshake->own_message, &handshake->own_length, td_writer_bytes_of(&writer));
 	return ret < 0 ? ret : td_ike_request_clear(sa, td_writer_bytes_of(&writer), init_answered);
 }
 
@@ -244,7 +248,8 @@ static bool init_restart(struct td_ike_sa *sa, const struct td_ike_payloads *ans
 }
 
 // What the responder chose must be something that was offered. Returns NULL, or what is wrong.
-static const char *init_choice(struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *answer)
+static const char *init_choice(
+    struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *answer)
 {
 	struct td_ike_proposals chosen;
 
@@ -267,14 +272,15 @@ void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *head
 	const struct td_ike_notify *failure = td_ike_notify_error(answer);
 	const char *wrong;
 
-	if (sa->state != TD_IKE_CONNECTING || !sa->initiator || sa->exchange.type != TD_IKE_SA_INIT || !sa->exchange.answered ||
-	    header->message_id != 0) {
+	if (sa->state != TD_IKE_CONNECTING || !sa->initiator || sa->exchange.type != TD_IKE_SA_INIT ||
+	    !sa->exchange.answered || header->message_id != 0) {
 		sa->ike->stats.unexpected++;
 		return;
 	}
 	if (td_ike_notify_find(answer, TD_N_COOKIE) || td_ike_notify_find(answer, TD_N_INVALID_KE_PAYLOAD)) {
 		if (!init_restart(sa, answer))
-			td_ike_sa_fail(sa, TD_FAIL_TEMPORARY, "the peer's wishes for IKE_SA_INIT cannot be met");
+			td_ike_sa_fail(
+			    sa, TD_FAIL_TEMPORARY, "the peer's wishes for IKE_SA_INIT cannot be met");
 		return;
 	}
 	if (failure) {
@@ -305,8 +311,8 @@ void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *head
 
 // ---- responder --------------------------------------------------------------------------------
 
-static void init_refuse(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header, uint16_t notify,
-    struct td_bytes data)
+static void init_refuse(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
+    uint16_t notify, struct td_bytes data)
 {
 	uint8_t message[256];
 	struct td_writer writer = {.data = message, .capacity = sizeof(message)};
@@ -343,8 +349,8 @@ static bool cookie_passed(struct td_ike *ike, const struct td_path *path, const 
 }
 
 // The first peer between these addresses that has a proposal in common with the offer.
-static struct td_ike_peer *peer_choose(struct td_ike *ike, const struct td_path *path, struct td_bytes sa_payload,
-    struct td_ike_proposal *chosen)
+static struct td_ike_peer *peer_choose(struct td_ike *ike, const struct td_path *path,
+    struct td_bytes sa_payload, struct td_ike_proposal *chosen)
 {
 	struct td_ike_proposals offered;
 	struct td_ike_peer *peer = NULL;
@@ -374,7 +380,8 @@ static int init_answer(struct td_ike_sa *sa, const struct td_ike_proposal *chose
 	hashes_write(&chain);
 	ret = message_write(sa, &chain, true, &writer);
 	if (ret == 0)
-		ret = message_keep(&handshake->own_message, &handshake->own_length, td_writer_bytes_of(&writer));
+		ret = message_keep(
+		    &handshake->own_message, &handshake->own_length, td_writer_bytes_of(&writer));
 	if (ret == 0)
 		ret = td_ike_packets_clear(&sa->answer, td_writer_bytes_of(&writer));
 	return ret;
@@ -409,7 +416,8 @@ static int init_accept(struct td_ike_sa *sa, const struct td_ike_header *header,
 	return init_answer(sa, chosen);
 }
 
-void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header, struct td_bytes message)
+void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
+    struct td_bytes message)
 {
 	struct td_bytes body = {message.data + TD_IKE_HEADER_BYTES, message.length - TD_IKE_HEADER_BYTES};
 	struct td_ike_payloads request;
@@ -417,9 +425,11 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	struct td_ike_peer *peer;
 	struct td_ike_sa *sa;
 
-	if (header->spi_i == 0 || header->spi_r != 0 || header->message_id != 0 || !(header->flags & TD_IKE_FLAG_INITIATOR) ||
-	    td_ike_payloads_read(body, header->next_payload, &request) < 0 || !request.sa.data || !request.ke.data ||
-	    request.nonce.length < TD_IKE_NONCE_MIN_BYTES || request.nonce.length > TD_IKE_NONCE_MAX_BYTES) {
+	if (header->spi_i == 0 || header->spi_r != 0 || header->message_id != 0 ||
+	    !(header->flags & TD_IKE_FLAG_INITIATOR) ||
+	    td_ike_payloads_read(body, header->next_payload, &request) < 0 || !request.sa.data ||
+	    !request.ke.data || request.nonce.length < TD_IKE_NONCE_MIN_BYTES ||
+	    request.nonce.length > TD_IKE_NONCE_MAX_BYTES) {
 		ike->stats.malformed++;
 		return;
 	}
@@ -441,7 +451,8 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	if (request.ke_group != suite.dh) {
 		uint8_t group[2] = {(uint8_t)(suite.dh >> 8), (uint8_t)suite.dh};
 
-		init_refuse(ike, path, header, TD_N_INVALID_KE_PAYLOAD, (struct td_bytes){group, sizeof(group)});
+		init_refuse(
+		    ike, path, header, TD_N_INVALID_KE_PAYLOAD, (struct td_bytes){group, sizeof(group)});
 		return;
 	}
 	sa = td_ike_sa_create(ike, false, path);

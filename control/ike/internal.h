@@ -3,9 +3,9 @@
 
 // What the files of the engine share with each other and with nobody else.
 //
-// An IKE SA that ends is closed at once (it is found no more, its keys are wiped) and freed when the engine is
-// entered the next time, so that no caller up the stack is left with a dangling pointer: after a call that may close
-// an SA, look at sa->state.
+// An IKE SA that ends is closed at once (it is found no more, its keys are wiped) and freed when the engine
+// is entered the next time, so that no caller up the stack is left with a dangling pointer: after a call that
+// may close an SA, look at sa->state.
 
 #include "common/hash.h"
 #include "common/limits.h"
@@ -88,8 +88,8 @@ struct td_ike_task {
 	uint64_t not_before_ns;
 	uint64_t deadline_ns; // 0: none; retransmissions hurry to be done by then
 	uint16_t group; // of Diffie-Hellman that the peer asked for (INVALID_KE_PAYLOAD); 0: ours
-	// Inbound SPI of a child that only the peer has, to ERASE, or, once nobody wants what is under way, to be
-	// erased if the peer makes it; 0: none.
+	// Inbound SPI of a child that only the peer has, to ERASE, or, once nobody wants what is under way,
+	// to be erased if the peer makes it; 0: none.
 	uint32_t orphan_spi;
 };
 TAILQ_HEAD(td_ike_task_list, td_ike_task);
@@ -101,8 +101,8 @@ struct td_ike_negotiation {
 	uint32_t spi; // of the child; reserved
 	struct td_ike_sa *successor; // that a rekey makes
 	struct td_ike_proposals proposals; // as offered
-	// Children that the peer has deleted, of which this side knows nothing: what is being made may be among
-	// them, its answer being late.
+	// Children that the peer has deleted, of which this side knows nothing: what is being made may be
+	// among them, its answer being late.
 	uint32_t gone[TD_IKE_GONE_MAX];
 	unsigned gone_count;
 };
@@ -166,7 +166,8 @@ struct td_ike_sa {
 
 	TAILQ_HEAD(, td_ike_child) children;
 	struct td_ike_sa *successor; // made by a rekey that is finished
-	struct td_ike_sa *peers; // made by the peer's rekey while ours is under way, or what has replaced that
+	struct td_ike_sa
+	    *peers; // made by the peer's rekey while ours is under way, or what has replaced that
 	struct td_ike_nonce peers_lowest; // of the nonces that made it
 	struct td_ike_nonce lowest; // of the two nonces that made it by a rekey
 	bool rekeying; // our request is under way
@@ -214,7 +215,8 @@ void td_ike_event(const struct td_ike_sa *sa, const char *kind, const char *reas
 // receive.c: whether one more unprotected answer may go out in this second.
 bool td_ike_hint_allowed(struct td_ike *ike);
 // The peer that a message between two addresses may belong to; after is NULL or the one found before.
-struct td_ike_peer *td_ike_peer_next(struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after);
+struct td_ike_peer *td_ike_peer_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after);
 // Frees the SAs that were closed.
 void td_ike_bury(struct td_ike *ike);
 
@@ -273,18 +275,21 @@ struct td_ike_agreement {
 	struct td_ike_child *predecessor;
 };
 // Derives the keys and installs. Returns NULL and fills *error.
-struct td_ike_child *td_ike_child_make(struct td_ike_sa *sa, const struct td_ike_agreement *agreement, struct td_error *error);
-// Payloads of a request: [N(USE_TRANSPORT_MODE)] [N(SA_RESOURCE_INFO)] SA [Ni] [KE] TSi TSr. Returns 0 or -errno
-// (no SPI, no memory); in_auth leaves nonce and KE out.
-int td_ike_child_offer(struct td_ike_sa *sa, const struct td_ike_tunnel *tunnel, unsigned slot, uint16_t group, bool in_auth,
-    struct td_ike_chain *chain);
+struct td_ike_child *td_ike_child_make(
+    struct td_ike_sa *sa, const struct td_ike_agreement *agreement, struct td_error *error);
+// Payloads of a request: [N(USE_TRANSPORT_MODE)] [N(SA_RESOURCE_INFO)] SA [Ni] [KE] TSi TSr. Returns 0 or
+// -errno (no SPI, no memory); in_auth leaves nonce and KE out.
+int td_ike_child_offer(struct td_ike_sa *sa, const struct td_ike_tunnel *tunnel, unsigned slot,
+    uint16_t group, bool in_auth, struct td_ike_chain *chain);
 // The answer to it. Returns the child installed, or NULL with the failure and its reason in *error.
-struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_ike_payloads *answer, struct td_ike_tunnel *tunnel, unsigned slot,
-    struct td_ike_child *predecessor, bool in_auth, enum td_life_failure *failure, struct td_error *error);
-// Answers a peer's offer in payloads: installs the child and writes the payloads of the answer. Returns the child, or NULL with the notify to
-// answer with in *refusal (data: of INVALID_KE_PAYLOAD the group).
-struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_ike_payloads *offer, struct td_ike_child *predecessor, bool in_auth,
-    struct td_ike_chain *chain, uint16_t *refusal, uint16_t *group);
+struct td_ike_child *td_ike_child_accept(struct td_ike_sa *sa, const struct td_ike_payloads *answer,
+    struct td_ike_tunnel *tunnel, unsigned slot, struct td_ike_child *predecessor, bool in_auth,
+    enum td_life_failure *failure, struct td_error *error);
+// Answers a peer's offer in payloads: installs the child and writes the payloads of the answer. Returns the
+// child, or NULL with the notify to answer with in *refusal (data: of INVALID_KE_PAYLOAD the group).
+struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_ike_payloads *offer,
+    struct td_ike_child *predecessor, bool in_auth, struct td_ike_chain *chain, uint16_t *refusal,
+    uint16_t *group);
 // Tells the lifecycle of a CREATE or REKEY_CHILD task that came to nothing.
 void td_ike_task_failed(const struct td_ike_task *task, enum td_life_failure failure, const char *reason);
 // What is left of a request under way, its SPI included, is given back.
@@ -306,7 +311,8 @@ void td_ike_chain_start(struct td_ike *ike, struct td_ike_chain *chain);
 int td_ike_request(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *chain,
     void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer));
 // The same for a message in the clear (IKE_SA_INIT).
-int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message, void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer));
+int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message,
+    void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer));
 // The exchange is over; its task, which is now the caller's, or NULL.
 struct td_ike_task *td_ike_exchange_end(struct td_ike_sa *sa);
 void td_ike_exchange_drop(struct td_ike_sa *sa); // at the end of an SA
@@ -314,24 +320,27 @@ void td_ike_exchange_drop(struct td_ike_sa *sa); // at the end of an SA
 void td_ike_answer(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *chain);
 void td_ike_answer_notify(struct td_ike_sa *sa, uint8_t exchange, uint16_t notify, struct td_bytes data);
 void td_ike_answer_again(struct td_ike_sa *sa);
-// packets.c: messages on the wire. Seals a chain as one datagram, or as fragments when it is too long and the peer knows
-// RFC 7383. Returns 0 or -errno.
-int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id, const struct td_ike_chain *chain,
-    struct td_ike_packets *packets);
+// packets.c: messages on the wire. Seals a chain as one datagram, or as fragments when it is too long and the
+// peer knows RFC 7383. Returns 0 or -errno.
+int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
+    const struct td_ike_chain *chain, struct td_ike_packets *packets);
 void td_ike_packets_send(struct td_ike_sa *sa, const struct td_ike_packets *packets);
 void td_ike_packets_free(struct td_ike_packets *packets);
 int td_ike_packets_clear(struct td_ike_packets *packets, struct td_bytes message);
-// A whole message out of one fragment more. Returns 0 and *whole when it is complete (in ike->plain), -EAGAIN before, or -EBADMSG.
-int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, uint32_t message_id, uint8_t first, struct td_bytes piece,
-    uint16_t number, uint16_t total, struct td_bytes *whole);
+// A whole message out of one fragment more. Returns 0 and *whole when it is complete (in ike->plain), -EAGAIN
+// before, or -EBADMSG.
+int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, uint32_t message_id,
+    uint8_t first, struct td_bytes piece, uint16_t number, uint16_t total, struct td_bytes *whole);
 void td_ike_fragments_free(struct td_ike_fragments *fragments);
 
 // ---- the exchanges ----------------------------------------------------------------------------------
 
 // init.c: IKE_SA_INIT.
 void td_ike_init_start(struct td_ike_peer *peer);
-void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *header, struct td_bytes message, const struct td_ike_payloads *answer);
-void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header, struct td_bytes message);
+void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *header, struct td_bytes message,
+    const struct td_ike_payloads *answer);
+void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
+    struct td_bytes message);
 // auth.c: IKE_AUTH.
 void td_ike_auth_start(struct td_ike_sa *sa);
 void td_ike_auth_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
@@ -343,10 +352,11 @@ void td_ike_child_activated(struct td_ike_child *child);
 // rekey_ike.c: CREATE_CHILD_SA for the IKE SA.
 int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task);
 void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
-// The peer deletes an SA while our request to rekey it is under way: the peer's own successor, if there is one, has
-// won, whatever the answer says.
+// The peer deletes an SA while our request to rekey it is under way: the peer's own successor, if there is
+// one, has won, whatever the answer says.
 void td_ike_rekey_overtaken(struct td_ike_sa *sa);
-// The peer asks for something on an SA: if that is its successor of one that this side is rekeying, it has won.
+// The peer asks for something on an SA: if that is its successor of one that this side is rekeying, it has
+// won.
 void td_ike_rekey_settle(struct td_ike_sa *sa);
 // informational.c
 int td_ike_erase_start(struct td_ike_sa *sa, struct td_ike_task *task);
@@ -356,11 +366,15 @@ void td_ike_informational_asked(struct td_ike_sa *sa, const struct td_ike_payloa
 // A hint: asks the peer whether it lives, at most once a second.
 void td_ike_probe(struct td_ike_sa *sa);
 // natd.c: NAT detection (RFC 7296 2.23).
-void td_ike_natd_write(struct td_ike_chain *chain, const struct td_ike_sa *sa, uint64_t spi_i, uint64_t spi_r);
-void td_ike_natd_check(struct td_ike_sa *sa, const struct td_ike_payloads *payloads, uint64_t spi_i, uint64_t spi_r);
+void td_ike_natd_write(
+    struct td_ike_chain *chain, const struct td_ike_sa *sa, uint64_t spi_i, uint64_t spi_r);
+void td_ike_natd_check(
+    struct td_ike_sa *sa, const struct td_ike_payloads *payloads, uint64_t spi_i, uint64_t spi_r);
 // cookie.c: COOKIE (RFC 7296 2.6) and crash detection (RFC 6290).
-void td_ike_cookie_make(struct td_ike *ike, const struct td_path *path, uint64_t spi_i, struct td_bytes nonce, uint8_t cookie[TD_IKE_COOKIE_BYTES]);
-bool td_ike_cookie_valid(struct td_ike *ike, const struct td_path *path, uint64_t spi_i, struct td_bytes nonce, struct td_bytes cookie);
+void td_ike_cookie_make(struct td_ike *ike, const struct td_path *path, uint64_t spi_i, struct td_bytes nonce,
+    uint8_t cookie[TD_IKE_COOKIE_BYTES]);
+bool td_ike_cookie_valid(struct td_ike *ike, const struct td_path *path, uint64_t spi_i,
+    struct td_bytes nonce, struct td_bytes cookie);
 // The token that this side, or after a restart its successor, proves a crash with.
 void td_ike_token_make(const struct td_ike *ike, uint64_t own_spi, uint8_t token[TD_IKE_QCD_BYTES]);
 void td_ike_token_write(const struct td_ike_sa *sa, struct td_ike_chain *chain);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// NAT detection (RFC 7296 2.23): each side tells a hash of the addresses it sees; the other finds out whether they
-// were changed on the way.
+// NAT detection (RFC 7296 2.23): each side tells a hash of the addresses it sees; the other finds out whether
+// they were changed on the way.
 
 #include "control/ike/internal.h"
 
@@ -8,7 +8,8 @@
 
 #define HASH_BYTES 20
 
-static void natd_hash(uint64_t spi_i, uint64_t spi_r, const struct td_ip *ip, uint16_t port, uint8_t hash[HASH_BYTES])
+static void natd_hash(
+    uint64_t spi_i, uint64_t spi_r, const struct td_ip *ip, uint16_t port, uint8_t hash[HASH_BYTES])
 {
 	uint8_t bytes[8 + 8 + 16 + 2];
 	struct td_writer writer = {.data = bytes, .capacity = sizeof(bytes)};
@@ -33,12 +34,15 @@ void td_ike_natd_write(struct td_ike_chain *chain, const struct td_ike_sa *sa, u
 	// Who wants UDP in any case says that it is behind a NAT.
 	if (sa->peer && sa->peer->config.encapsulate)
 		memset(hash, 0, sizeof(hash));
-	td_ike_notify_write(chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_NAT_DETECTION_SOURCE_IP, data);
+	td_ike_notify_write(
+	    chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_NAT_DETECTION_SOURCE_IP, data);
 	natd_hash(spi_i, spi_r, &sa->path.remote, sa->path.remote_port, hash);
-	td_ike_notify_write(chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_NAT_DETECTION_DESTINATION_IP, data);
+	td_ike_notify_write(
+	    chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_NAT_DETECTION_DESTINATION_IP, data);
 }
 
-void td_ike_natd_check(struct td_ike_sa *sa, const struct td_ike_payloads *payloads, uint64_t spi_i, uint64_t spi_r)
+void td_ike_natd_check(
+    struct td_ike_sa *sa, const struct td_ike_payloads *payloads, uint64_t spi_i, uint64_t spi_r)
 {
 	bool source = false, source_same = false, destination = false, destination_same = false;
 	uint8_t local[HASH_BYTES], remote[HASH_BYTES];
@@ -51,10 +55,12 @@ void td_ike_natd_check(struct td_ike_sa *sa, const struct td_ike_payloads *paylo
 		// A peer with several addresses sends several sources.
 		if (notify->type == TD_N_NAT_DETECTION_SOURCE_IP) {
 			source = true;
-			source_same |= td_bytes_equal(notify->data, (struct td_bytes){remote, sizeof(remote)});
+			source_same |=
+			    td_bytes_equal(notify->data, (struct td_bytes){remote, sizeof(remote)});
 		} else if (notify->type == TD_N_NAT_DETECTION_DESTINATION_IP) {
 			destination = true;
-			destination_same |= td_bytes_equal(notify->data, (struct td_bytes){local, sizeof(local)});
+			destination_same |=
+			    td_bytes_equal(notify->data, (struct td_bytes){local, sizeof(local)});
 		}
 	}
 	sa->nat_remote = source && !source_same;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the lifecycle asks of the engine: children made, replaced, deleted. Every wish becomes a task of an IKE SA.
+// What the lifecycle asks of the engine: children made, replaced, deleted. Every wish becomes a task of an
+// IKE SA.
 
 #include "control/ike/internal.h"
 
@@ -68,7 +69,8 @@ static void create(void *context, struct td_life_tunnel *life, unsigned slot)
 	td_timers_set(ike->env.timers, &tunnel->peer->start_timer, td_ike_now(ike));
 }
 
-static void child_task(struct td_ike *ike, struct td_life_child *life, enum td_ike_task_kind kind, uint64_t deadline_ns)
+static void child_task(
+    struct td_ike *ike, struct td_life_child *life, enum td_ike_task_kind kind, uint64_t deadline_ns)
 {
 	struct td_ike_child *child = life->negotiator;
 	struct td_ike_task *task = child ? td_ike_task_add(child->sa, kind) : NULL;
@@ -128,7 +130,8 @@ void td_ike_tasks_forget_tunnel(struct td_ike_sa *sa, const struct td_life_tunne
 	}
 	// The answer still comes, and its child is then not wanted.
 	task = sa->exchange.task;
-	if (!task || (task->kind != TD_TASK_CREATE && task->kind != TD_TASK_REKEY_CHILD) || task->tunnel != life)
+	if (!task || (task->kind != TD_TASK_CREATE && task->kind != TD_TASK_REKEY_CHILD) ||
+	    task->tunnel != life)
 		return;
 	if (sa->exchange.negotiation.spi) {
 		td_life_spi_release(task->tunnel, sa->exchange.negotiation.spi);
@@ -169,7 +172,8 @@ static void tunnel_leave(struct td_ike_sa *sa, const struct td_life_tunnel *life
 		if (child_is_of(child, life))
 			erase(sa->ike, child->life);
 	if (sa->state == TD_IKE_CONNECTING) {
-		// Once IKE_AUTH is under way the peer may believe in the SA: it is deleted when the answer is here.
+		// Once IKE_AUTH is under way the peer may believe in the SA: it is deleted when the answer is
+		// here.
 		if (sa->initiator && TAILQ_EMPTY(&sa->tasks) && sa->exchange.type == TD_IKE_SA_INIT)
 			td_ike_sa_close(sa, "ike_down", "not wanted any more");
 	} else if (sa->state == TD_IKE_ESTABLISHED) {
@@ -201,4 +205,3 @@ void td_ike_negotiator_init(struct td_ike *ike)
 	    .down = down,
 	};
 }
-

@@ -47,18 +47,19 @@ static size_t datagram_max(const struct td_ike_sa *sa)
 	return sa->peer->config.fragment_bytes - headers - NON_ESP_MARKER_BYTES;
 }
 
-static int seal_whole(struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_chain *chain,
-    struct td_ike_packets *packets)
+static int seal_whole(struct td_ike_sa *sa, const struct td_ike_header *header,
+    const struct td_ike_chain *chain, struct td_ike_packets *packets)
 {
 	struct td_writer writer = {.data = sa->ike->message, .capacity = sizeof(sa->ike->message)};
-	int ret = td_ike_seal(&sa->keys, sa->initiator, header, chain->first, td_writer_bytes_of(&chain->writer), &writer);
+	int ret = td_ike_seal(
+	    &sa->keys, sa->initiator, header, chain->first, td_writer_bytes_of(&chain->writer), &writer);
 
 	return ret < 0 ? ret : td_ike_packets_clear(packets, td_writer_bytes_of(&writer));
 }
 
 // Seals the chain in pieces of at most room bytes each.
-static int seal_pieces(struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_chain *chain,
-    size_t room, struct td_ike_packets *packets)
+static int seal_pieces(struct td_ike_sa *sa, const struct td_ike_header *header,
+    const struct td_ike_chain *chain, size_t room, struct td_ike_packets *packets)
 {
 	struct td_cursor left = td_cursor_of(td_writer_bytes_of(&chain->writer));
 	unsigned total = (unsigned)((left.left + room - 1) / room);
@@ -73,12 +74,13 @@ static int seal_pieces(struct td_ike_sa *sa, const struct td_ike_header *header,
 		return -ENOMEM;
 	all.data = packets->data;
 	for (uint16_t number = 1; number <= total; number++) {
-		struct td_writer writer = {.data = all.data + all.length, .capacity = all.capacity - all.length};
+		struct td_writer writer = {
+		    .data = all.data + all.length, .capacity = all.capacity - all.length};
 		int ret;
 
 		(void)td_cursor_take(&left, left.left < room ? left.left : room, &piece);
-		ret = td_ike_seal_fragment(&sa->keys, sa->initiator, header, number == 1 ? chain->first : 0, piece, number,
-		    (uint16_t)total, &writer);
+		ret = td_ike_seal_fragment(&sa->keys, sa->initiator, header, number == 1 ? chain->first : 0,
+		    piece, number, (uint16_t)total, &writer);
 		if (ret < 0) {
 			td_ike_packets_free(packets);
 			return ret;
@@ -89,15 +91,16 @@ static int seal_pieces(struct td_ike_sa *sa, const struct td_ike_header *header,
 	return 0;
 }
 
-int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id, const struct td_ike_chain *chain,
-    struct td_ike_packets *packets)
+int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
+    const struct td_ike_chain *chain, struct td_ike_packets *packets)
 {
 	struct td_ike_header header = {
 	    .spi_i = sa->spi_i,
 	    .spi_r = sa->spi_r,
 	    .version = TD_IKE_VERSION,
 	    .exchange = exchange,
-	    .flags = (uint8_t)((sa->initiator ? TD_IKE_FLAG_INITIATOR : 0) | (response ? TD_IKE_FLAG_RESPONSE : 0)),
+	    .flags = (uint8_t)((sa->initiator ? TD_IKE_FLAG_INITIATOR : 0) |
+	                       (response ? TD_IKE_FLAG_RESPONSE : 0)),
 	    .message_id = id,
 	};
 	size_t overhead = TD_IKE_HEADER_BYTES + TD_IKE_SEAL_MAX_BYTES;
@@ -134,8 +137,8 @@ static int fragments_join(struct td_ike *ike, struct td_ike_fragments *fragments
 	return 0;
 }
 
-int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, uint32_t message_id, uint8_t first,
-    struct td_bytes piece, uint16_t number, uint16_t total, struct td_bytes *whole)
+int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, uint32_t message_id,
+    uint8_t first, struct td_bytes piece, uint16_t number, uint16_t total, struct td_bytes *whole)
 {
 	if (number == 0 || number > total || total > TD_IKE_FRAGMENTS_MAX)
 		return -EBADMSG;

@@ -32,7 +32,8 @@ static void clear_answer(struct td_ike *ike, const struct td_path *path, const s
 	    .next_payload = chain->first,
 	    .version = TD_IKE_VERSION,
 	    .exchange = exchange,
-	    .flags = TD_IKE_FLAG_RESPONSE | (header->flags & TD_IKE_FLAG_INITIATOR ? 0 : TD_IKE_FLAG_INITIATOR),
+	    .flags =
+	        TD_IKE_FLAG_RESPONSE | (header->flags & TD_IKE_FLAG_INITIATOR ? 0 : TD_IKE_FLAG_INITIATOR),
 	    .message_id = header->message_id,
 	    .length = (uint32_t)(TD_IKE_HEADER_BYTES + chain->writer.length),
 	};
@@ -54,11 +55,13 @@ static void spi_unknown(struct td_ike *ike, const struct td_path *path, const st
 		return;
 	td_ike_chain_start(ike, &chain);
 	if (ike->env.token_secret) {
-		td_ike_token_make(ike, header->flags & TD_IKE_FLAG_INITIATOR ? header->spi_r : header->spi_i, token);
-		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_QUICK_CRASH_DETECTION,
-		    (struct td_bytes){token, sizeof(token)});
+		td_ike_token_make(
+		    ike, header->flags & TD_IKE_FLAG_INITIATOR ? header->spi_r : header->spi_i, token);
+		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0},
+		    TD_N_QUICK_CRASH_DETECTION, (struct td_bytes){token, sizeof(token)});
 	}
-	td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_INVALID_IKE_SPI, (struct td_bytes){0});
+	td_ike_notify_write(
+	    &chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_INVALID_IKE_SPI, (struct td_bytes){0});
 	clear_answer(ike, path, header, TD_IKE_INFORMATIONAL, &chain);
 }
 
@@ -75,7 +78,8 @@ static void clear_received(struct td_ike_sa *sa, const struct td_ike_payloads *p
 		td_ike_sa_close(sa, "ike_dead", "the peer has forgotten the IKE SA and proves it (RFC 6290)");
 		return;
 	}
-	if (td_ike_notify_find(payloads, TD_N_INVALID_IKE_SPI) || td_ike_notify_find(payloads, TD_N_INVALID_SPI))
+	if (td_ike_notify_find(payloads, TD_N_INVALID_IKE_SPI) ||
+	    td_ike_notify_find(payloads, TD_N_INVALID_SPI))
 		td_ike_probe(sa);
 }
 
@@ -93,11 +97,12 @@ static bool message_open(struct td_ike_sa *sa, const struct td_ike_header *heade
 	}
 	if (total == 0)
 		return true;
-	return td_ike_fragment_add(ike, request ? &sa->request_fragments : &sa->answer_fragments, header->message_id,
-	           outer->encrypted_next, *inside, number, total, inside) == 0;
+	return td_ike_fragment_add(ike, request ? &sa->request_fragments : &sa->answer_fragments,
+	           header->message_id, outer->encrypted_next, *inside, number, total, inside) == 0;
 }
 
-static void request_dispatch(struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *request)
+static void request_dispatch(
+    struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *request)
 {
 	switch (header->exchange) {
 	case TD_IKE_AUTH:
@@ -128,7 +133,8 @@ static void request_dispatch(struct td_ike_sa *sa, const struct td_ike_header *h
 	td_ike_answer_notify(sa, header->exchange, TD_N_INVALID_SYNTAX, (struct td_bytes){0});
 }
 
-static void request_received(struct td_ike_sa *sa, const struct td_ike_header *header, struct td_bytes inside, uint8_t first)
+static void request_received(
+    struct td_ike_sa *sa, const struct td_ike_header *header, struct td_bytes inside, uint8_t first)
 {
 	struct td_ike_payloads request;
 	int ret = td_ike_payloads_read(inside, first, &request);
@@ -161,8 +167,8 @@ static void answer_received(struct td_ike_sa *sa, struct td_bytes inside, uint8_
 }
 
 // A protected message for an SA that has keys: authenticates it, then looks at its number, then acts.
-static void protected_received(struct td_ike_sa *sa, const struct td_path *path, const struct td_ike_header *header,
-    struct td_bytes message, const struct td_ike_payloads *outer)
+static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
+    const struct td_ike_header *header, struct td_bytes message, const struct td_ike_payloads *outer)
 {
 	bool response = td_ike_is_response(header);
 	bool again = !response && header->message_id + 1 == sa->expected_id && sa->answer.count > 0;
@@ -174,7 +180,8 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 		sa->ike->stats.unexpected++;
 		return;
 	}
-	if (response ? !sa->exchange.answered || header->message_id != sa->exchange.id || header->exchange != sa->exchange.type
+	if (response ? !sa->exchange.answered || header->message_id != sa->exchange.id ||
+	                   header->exchange != sa->exchange.type
 	             : !again && header->message_id != sa->expected_id) {
 		sa->ike->stats.unexpected++;
 		return;
@@ -182,7 +189,8 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 	if (again) {
 		uint16_t number, total;
 
-		if (td_ike_open(&sa->keys, !sa->initiator, message, outer, sa->ike->plain, &inside, &number, &total) < 0)
+		if (td_ike_open(&sa->keys, !sa->initiator, message, outer, sa->ike->plain, &inside, &number,
+		        &total) < 0)
 			sa->ike->stats.unauthentic++;
 		else if (number <= 1) // RFC 7383 2.6.1
 			td_ike_answer_again(sa);
@@ -201,7 +209,8 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 }
 
 // A message for an SA, or for none.
-static void sa_received(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header, struct td_bytes message)
+static void sa_received(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
+    struct td_bytes message)
 {
 	uint64_t own_spi = header->flags & TD_IKE_FLAG_INITIATOR ? header->spi_r : header->spi_i;
 	struct td_bytes body = {message.data + TD_IKE_HEADER_BYTES, message.length - TD_IKE_HEADER_BYTES};
@@ -249,8 +258,8 @@ void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_by
 		if (td_ike_is_response(&header) || !td_ike_hint_allowed(ike))
 			return;
 		td_ike_chain_start(ike, &chain);
-		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_INVALID_MAJOR_VERSION,
-		    (struct td_bytes){0});
+		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0},
+		    TD_N_INVALID_MAJOR_VERSION, (struct td_bytes){0});
 		clear_answer(ike, path, &header, header.exchange, &chain);
 	} else if (header.exchange == TD_IKE_SA_INIT && !td_ike_is_response(&header)) {
 		td_ike_init_asked(ike, path, &header, message);
@@ -262,10 +271,12 @@ void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_by
 
 // ---- hints of the data plane ------------------------------------------------------------------
 
-void td_ike_unknown_spi(struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote, uint32_t spi)
+void td_ike_unknown_spi(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote, uint32_t spi)
 {
 	struct td_ike_sa *sa;
-	struct td_path path = {.local = *local, .remote = *remote, .local_port = TD_IKE_PORT, .remote_port = TD_IKE_PORT};
+	struct td_path path = {
+	    .local = *local, .remote = *remote, .local_port = TD_IKE_PORT, .remote_port = TD_IKE_PORT};
 	struct td_ike_chain chain;
 	uint8_t wire[4] = {(uint8_t)(spi >> 24), (uint8_t)(spi >> 16), (uint8_t)(spi >> 8), (uint8_t)spi};
 
@@ -276,8 +287,8 @@ void td_ike_unknown_spi(struct td_ike *ike, const struct td_ip *local, const str
 			td_ike_probe(sa);
 			return;
 		}
-	// Without an IKE SA nothing can be said with authority: a hint (RFC 7296 1.5), which makes the peer ask. Only
-	// to those whom the configuration knows.
+	// Without an IKE SA nothing can be said with authority: a hint (RFC 7296 1.5), which makes the peer
+	// ask. Only to those whom the configuration knows.
 	if (!td_ike_peer_next(ike, &path, NULL) || !td_ike_hint_allowed(ike))
 		return;
 	struct td_ike_header header = {.flags = 0, .message_id = 0};
@@ -287,7 +298,8 @@ void td_ike_unknown_spi(struct td_ike *ike, const struct td_ip *local, const str
 	clear_answer(ike, &path, &header, TD_IKE_INFORMATIONAL, &chain);
 }
 
-void td_ike_peer_moved(struct td_ike *ike, const struct td_life_tunnel *life, const struct td_ip *remote, uint16_t port)
+void td_ike_peer_moved(
+    struct td_ike *ike, const struct td_life_tunnel *life, const struct td_ip *remote, uint16_t port)
 {
 	struct td_ike_tunnel *tunnel = td_ike_tunnel_of(ike, life);
 	struct td_ike_sa *sa = tunnel ? td_ike_peer_sa(tunnel->peer) : NULL;
@@ -299,4 +311,3 @@ void td_ike_peer_moved(struct td_ike *ike, const struct td_life_tunnel *life, co
 	path.remote_port = port;
 	td_ike_sa_path_update(sa, &path);
 }
-

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CREATE_CHILD_SA for the IKE SA itself (RFC 7296 1.3.2, 2.18), and both sides doing it at once (2.8.2, 2.25.2).
+// CREATE_CHILD_SA for the IKE SA itself (RFC 7296 1.3.2, 2.18), and both sides doing it at once
+// (2.8.2, 2.25.2).
 
 #include "control/ike/internal.h"
 
@@ -70,16 +71,16 @@ fail:
 }
 
 // Gives the successor its keys. Returns 0 or -errno.
-static int successor_key(const struct td_ike_sa *sa, struct td_ike_sa *successor, const struct td_dh *dh, struct td_bytes peer_value,
-    struct td_bytes nonce_i, struct td_bytes nonce_r)
+static int successor_key(const struct td_ike_sa *sa, struct td_ike_sa *successor, const struct td_dh *dh,
+    struct td_bytes peer_value, struct td_bytes nonce_i, struct td_bytes nonce_r)
 {
 	uint8_t shared[TD_DH_SHARED_MAX_BYTES];
 	size_t length;
 	int ret = td_dh_agree(dh, peer_value, shared, &length);
 
 	if (ret == 0)
-		ret = td_ike_keys_derive(&successor->suite, (struct td_bytes){shared, length}, nonce_i, nonce_r, successor->spi_i,
-		    successor->spi_r, &sa->keys.d, sa->keys.prf, &successor->keys);
+		ret = td_ike_keys_derive(&successor->suite, (struct td_bytes){shared, length}, nonce_i,
+		    nonce_r, successor->spi_i, successor->spi_r, &sa->keys.d, sa->keys.prf, &successor->keys);
 	td_wipe(shared, sizeof(shared));
 	if (ret < 0)
 		return ret;
@@ -138,12 +139,14 @@ static void rekey_lost(struct td_ike_sa *sa, struct td_ike_task *task, bool agai
 		uint32_t random;
 
 		sa->ike->env.random(sa->ike->env.context, &random, sizeof(random));
-		task->not_before_ns = td_ike_now(sa->ike) + TD_IKE_BUSY_MS * 1000000ull * (1024 + random % 1024) / 1024;
+		task->not_before_ns =
+		    td_ike_now(sa->ike) + TD_IKE_BUSY_MS * 1000000ull * (1024 + random % 1024) / 1024;
 		TAILQ_INSERT_TAIL(&sa->tasks, task, entry);
 		return;
 	} else {
 		// The old keys go on; the next attempt comes after a tenth of the lifetime.
-		td_timers_set(sa->ike->env.timers, &sa->rekey_timer, td_ike_now(sa->ike) + sa->peer->config.rekey_ns / 10 + 1000000000u);
+		td_timers_set(sa->ike->env.timers, &sa->rekey_timer,
+		    td_ike_now(sa->ike) + sa->peer->config.rekey_ns / 10 + 1000000000u);
 	}
 	td_ike_task_free(task);
 }
@@ -162,21 +165,23 @@ static bool other_group(struct td_ike_sa *sa, struct td_ike_task *task, const st
 }
 
 // Returns 0 when successor has keys.
-static int choice_take(struct td_ike_sa *sa, struct td_ike_sa *successor, const struct td_ike_payloads *answer)
+static int choice_take(
+    struct td_ike_sa *sa, struct td_ike_sa *successor, const struct td_ike_payloads *answer)
 {
 	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
 	struct td_ike_proposals chosen;
 
 	if (!answer->sa.data || !answer->ke.data || answer->nonce.length < TD_IKE_NONCE_MIN_BYTES ||
-	    answer->nonce.length > TD_IKE_NONCE_MAX_BYTES || td_ike_proposals_read(answer->sa, &chosen) < 0 || chosen.count != 1 ||
-	    spi_of(&chosen.list[0]) == 0 ||
+	    answer->nonce.length > TD_IKE_NONCE_MAX_BYTES || td_ike_proposals_read(answer->sa, &chosen) < 0 ||
+	    chosen.count != 1 || spi_of(&chosen.list[0]) == 0 ||
 	    !td_ike_proposal_is_choice(&sa->peer->config.proposals, &chosen.list[0], false))
 		return -EBADMSG;
 	successor->suite = td_ike_suite_of(&chosen.list[0]);
 	successor->spi_r = spi_of(&chosen.list[0]);
 	if (successor->suite.dh != td_dh_group(negotiation->dh) || answer->ke_group != successor->suite.dh)
 		return -EBADMSG;
-	return successor_key(sa, successor, negotiation->dh, answer->ke, td_ike_nonce_bytes(&negotiation->nonce), answer->nonce);
+	return successor_key(sa, successor, negotiation->dh, answer->ke,
+	    td_ike_nonce_bytes(&negotiation->nonce), answer->nonce);
 }
 
 static void rekey_answered(struct td_ike_sa *sa, const struct td_ike_payloads *answer)
@@ -223,12 +228,13 @@ static bool children_in_motion(const struct td_ike_sa *sa)
 {
 	const struct td_ike_task *task = sa->exchange.task;
 
-	return task && (task->kind == TD_TASK_CREATE || task->kind == TD_TASK_REKEY_CHILD || task->kind == TD_TASK_ERASE);
+	return task && (task->kind == TD_TASK_CREATE || task->kind == TD_TASK_REKEY_CHILD ||
+	                   task->kind == TD_TASK_ERASE);
 }
 
 // Makes the SA that the peer wants, and the answer. Returns NULL with the notify to refuse with.
-static struct td_ike_sa *successor_make(struct td_ike_sa *sa, const struct td_ike_payloads *request, struct td_ike_chain *chain,
-    uint16_t *refusal, uint16_t *group)
+static struct td_ike_sa *successor_make(struct td_ike_sa *sa, const struct td_ike_payloads *request,
+    struct td_ike_chain *chain, uint16_t *refusal, uint16_t *group)
 {
 	struct td_ike_proposals offered, answer = {.count = 1};
 	struct td_ike_nonce nonce = {.length = TD_IKE_NONCE_BYTES};
@@ -239,10 +245,12 @@ static struct td_ike_sa *successor_make(struct td_ike_sa *sa, const struct td_ik
 
 	*refusal = TD_N_INVALID_SYNTAX;
 	if (!request->sa.data || !request->ke.data || request->nonce.length < TD_IKE_NONCE_MIN_BYTES ||
-	    request->nonce.length > TD_IKE_NONCE_MAX_BYTES || td_ike_proposals_read(request->sa, &offered) < 0)
+	    request->nonce.length > TD_IKE_NONCE_MAX_BYTES ||
+	    td_ike_proposals_read(request->sa, &offered) < 0)
 		return NULL;
 	*refusal = TD_N_NO_PROPOSAL_CHOSEN;
-	if (td_ike_proposal_choose(&sa->peer->config.proposals, &offered, false, chosen) < 0 || spi_of(chosen) == 0)
+	if (td_ike_proposal_choose(&sa->peer->config.proposals, &offered, false, chosen) < 0 ||
+	    spi_of(chosen) == 0)
 		return NULL;
 	struct td_ike_suite suite = td_ike_suite_of(chosen);
 	*refusal = TD_N_INVALID_KE_PAYLOAD;

@@ -326,8 +326,8 @@ void td_ike_sa_inherit(struct td_ike_sa *successor, struct td_ike_sa *sa)
 void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path)
 {
 	// A peer that is not behind a NAT stays where it is: MOBIKE is not spoken.
-	if (!sa->nat_remote || (sa->path.remote_port == path->remote_port &&
-	                           td_ip_equal(&sa->path.remote, &path->remote)))
+	if (!sa->nat_remote ||
+	    (sa->path.remote_port == path->remote_port && td_ip_equal(&sa->path.remote, &path->remote)))
 		return;
 	sa->path.remote = path->remote;
 	sa->path.remote_port = path->remote_port;

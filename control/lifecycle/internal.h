@@ -21,8 +21,8 @@ struct td_life_entry {
 	bool heard; // the peer is known, not only supposed, to have the child
 	bool soft_due; // a successor is wanted
 	unsigned rekey_failures; // in a row
-	// The slot does without it: it goes when nobody deletes it before. The other end may not think so and go
-	// on to rekey it: the time counts for a line. 0: not surplus.
+	// The slot does without it: it goes when nobody deletes it before. The other end may not think so and
+	// go on to rekey it: the time counts for a line. 0: not surplus.
 	struct td_timer surplus_timer;
 	uint64_t surplus_since_ns;
 	LIST_ENTRY(td_life_entry) ghost;

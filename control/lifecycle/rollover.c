@@ -147,10 +147,10 @@ uint64_t td_life_quiet_ns(const struct td_life_slot *slot)
 // ---- what is surplus --------------------------------------------------------------------------
 
 // Whether a slot does without child because of other. Within a line the negotiator deletes what a rekey has
-// replaced, and the loser of two rekeys at once. What is left for here is what should be gone and is not: a child
-// that an end has made another one after, because it was replaced, or because that end gave up on it or lost its
-// state and began anew; and the second line when both ends began one at the same time, where the one with the
-// lower SPIs goes, at both ends.
+// replaced, and the loser of two rekeys at once. What is left for here is what should be gone and is not: a
+// child that an end has made another one after, because it was replaced, or because that end gave up on it or
+// lost its state and began anew; and the second line when both ends began one at the same time, where the one
+// with the lower SPIs goes, at both ends.
 static bool surplus_beside(const struct td_life_child *child, const struct td_life_child *other)
 {
 	const struct td_life_entry *a = td_life_entry_of(child), *b = td_life_entry_of(other);

@@ -20,8 +20,8 @@ static unsigned slot_owner(const struct td_life_tunnel *life, unsigned slot)
 	return slot > 0 ? slot - 1 : sad_tunnel(life)->id % td_dp_worker_count();
 }
 
-// An SPI is not noted down: 26 random bits of the worker's own range do not meet again before the SA is there, and if
-// they do the SA is refused and the negotiation done again.
+// An SPI is not noted down: 26 random bits of the worker's own range do not meet again before the SA is
+// there, and if they do the SA is refused and the negotiation done again.
 static uint32_t spi_reserve(void *context, const struct td_life_tunnel *life, unsigned slot)
 {
 	struct td_negotiate *negotiate = context;
@@ -38,7 +38,8 @@ static void spi_release(void *context, uint32_t spi)
 	(void)spi;
 }
 
-static int install(void *context, struct td_life_child *child, const struct td_life_offer *offer, struct td_error *error)
+static int install(
+    void *context, struct td_life_child *child, const struct td_life_offer *offer, struct td_error *error)
 {
 	struct td_negotiate *negotiate = context;
 	struct td_tunnel *tunnel = sad_tunnel(child->tunnel);
@@ -58,11 +59,13 @@ static int install(void *context, struct td_life_child *child, const struct td_l
 	int ret;
 
 	if (suite < 0)
-		return td_error_set(error, suite, tunnel->config.name, "suite", "%s is not known", offer->suite);
+		return td_error_set(
+		    error, suite, tunnel->config.name, "suite", "%s is not known", offer->suite);
 	requests[1].spi = child->spi_out;
 	requests[1].outbound = true;
 	requests[1].key = offer->key_out;
-	td_sad_tunnel_path(negotiate->sad, tunnel, &offer->path.remote, offer->path.local_port, offer->path.remote_port);
+	td_sad_tunnel_path(
+	    negotiate->sad, tunnel, &offer->path.remote, offer->path.local_port, offer->path.remote_port);
 	ret = td_sad_add(negotiate->sad, requests, 2, &failed, error);
 	if (ret == 0)
 		child->dataplane = child; // in the SAD
@@ -71,7 +74,8 @@ static int install(void *context, struct td_life_child *child, const struct td_l
 
 static struct td_sa_name out_name(const struct td_life_child *child)
 {
-	return (struct td_sa_name){.tunnel = sad_tunnel(child->tunnel), .outbound = true, .spi = child->spi_out};
+	return (struct td_sa_name){
+	    .tunnel = sad_tunnel(child->tunnel), .outbound = true, .spi = child->spi_out};
 }
 
 static struct td_sa_name in_name(const struct td_life_child *child)
@@ -117,7 +121,8 @@ static void prove(void *context, struct td_life_child *child)
 	(void)td_dp_dummy_send(sad_tunnel(child->tunnel)->dp, slot_owner(child->tunnel, child->slot));
 }
 
-// The SAD ends the drain of an inbound SA itself; the life cycle removes it at the same time, whichever is first.
+// The SAD ends the drain of an inbound SA itself; the life cycle removes it at the same time, whichever is
+// first.
 static void drain(void *context, struct td_life_child *child)
 {
 	struct td_negotiate *negotiate = context;

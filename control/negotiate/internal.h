@@ -45,6 +45,6 @@ struct td_life_dataplane td_negotiate_dataplane(struct td_negotiate *negotiate);
 // peers.c: makes a tunnel's part of the engine and of the life cycle. Returns 0 or -errno and fills *error.
 int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel, struct td_error *error);
 void td_negotiate_peers_free(struct td_negotiate *negotiate);
-// token.c: reads, or makes, the secret that proves a crash of ours to peers (RFC 6290). Without one there is no such proof: a
-// warning is logged and false returned.
+// token.c: reads, or makes, the secret that proves a crash of ours to peers (RFC 6290). Without one there is
+// no such proof: a warning is logged and false returned.
 bool td_negotiate_token_load(const char *directory, uint8_t secret[TD_IKE_TOKEN_SECRET_BYTES]);

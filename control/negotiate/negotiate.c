@@ -50,7 +50,8 @@ static void tell(const struct td_negotiate *negotiate, const struct td_negotiate
 		negotiate->fn(negotiate->context, event);
 }
 
-static void ike_event(void *context, const char *kind, const struct td_ike_peer *peer, const struct td_ike_sa *sa, const char *reason)
+static void ike_event(void *context, const char *kind, const struct td_ike_peer *peer,
+    const struct td_ike_sa *sa, const char *reason)
 {
 	const char *name = peer ? td_ike_peer_config(peer)->name : "?";
 
@@ -78,16 +79,18 @@ static void tunnel_note(struct td_negotiate_tunnel *tunnel, const char *kind, co
 	}
 }
 
-static void life_event(void *context, const char *kind, const struct td_life_tunnel *life, const struct td_life_child *child,
-    const char *reason)
+static void life_event(void *context, const char *kind, const struct td_life_tunnel *life,
+    const struct td_life_child *child, const char *reason)
 {
 	struct td_negotiate *negotiate = context;
 	struct td_negotiate_tunnel *tunnel = td_life_tunnel_user(life);
-	struct td_negotiate_event event = {.kind = kind, .tunnel = tunnel->sad->config.name, .reason = reason};
+	struct td_negotiate_event event = {
+	    .kind = kind, .tunnel = tunnel->sad->config.name, .reason = reason};
 
 	tunnel_note(tunnel, kind, reason);
 	if (strncmp(kind, "tunnel_", strlen("tunnel_")) == 0)
-		td_log_info("tunnel %s: %s%s%s", event.tunnel, kind, reason ? ": " : "", reason ? reason : "");
+		td_log_info(
+		    "tunnel %s: %s%s%s", event.tunnel, kind, reason ? ": " : "", reason ? reason : "");
 	if (child) {
 		event.spi_in = child->spi_in;
 		event.spi_out = child->spi_out;
@@ -108,8 +111,8 @@ static void sa_event(struct td_life_child *child, const char *kind)
 		td_life_hard_limit(child);
 }
 
-void td_negotiate_sad_event(void *context, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
-    const struct td_event *event)
+void td_negotiate_sad_event(void *context, const char *kind, const struct td_sa *sa,
+    const struct td_tunnel *tunnel, const struct td_event *event)
 {
 	struct td_negotiate *negotiate = context;
 	struct td_life_tunnel *life = tunnel ? negotiate->tunnels[tunnel->id].life : NULL;
@@ -158,8 +161,8 @@ static int parts_make(struct td_negotiate *negotiate, const struct td_config *co
 	return 0;
 }
 
-struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_config *config, struct td_sad *sad,
-    td_negotiate_event_fn fn, void *context, struct td_error *error)
+struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_config *config,
+    struct td_sad *sad, td_negotiate_event_fn fn, void *context, struct td_error *error)
 {
 	struct td_negotiate *negotiate =
 	    calloc(1, sizeof(*negotiate) + config->tunnel_count * sizeof(negotiate->tunnels[0]));
@@ -219,8 +222,8 @@ void td_negotiate_destroy(struct td_negotiate *negotiate)
 
 // ---- operators --------------------------------------------------------------------------------
 
-void td_negotiate_tunnel_info(
-    const struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_negotiate_tunnel_info *info)
+void td_negotiate_tunnel_info(const struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
+    struct td_negotiate_tunnel_info *info)
 {
 	const struct td_negotiate_tunnel *part = &negotiate->tunnels[tunnel->id];
 	const struct td_life_stats *stats;
@@ -232,7 +235,8 @@ void td_negotiate_tunnel_info(
 	info->negotiated = true;
 	info->state = td_life_tunnel_is_up(part->life) ? "up" : part->connecting ? "connecting" : "down";
 	for (unsigned slot = 0; slot < td_life_tunnel_config(part->life)->slots; slot++)
-		for (const struct td_life_child *child = td_life_tunnel_children(part->life, slot); child; child = child->next)
+		for (const struct td_life_child *child = td_life_tunnel_children(part->life, slot); child;
+		     child = child->next)
 			info->children++;
 	info->rekeys = part->rekeys;
 	info->activated_by_traffic = stats->activated_by_traffic;
@@ -240,13 +244,15 @@ void td_negotiate_tunnel_info(
 	info->up_since_ns = part->up_since_ns;
 }
 
-static struct td_negotiate_tunnel *negotiated(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error)
+static struct td_negotiate_tunnel *negotiated(
+    struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error)
 {
 	struct td_negotiate_tunnel *part = &negotiate->tunnels[tunnel->id];
 
 	if (part->life)
 		return part;
-	(void)td_error_set(error, -EINVAL, tunnel->config.name, NULL, "is not negotiated: its SAs are injected");
+	(void)td_error_set(
+	    error, -EINVAL, tunnel->config.name, NULL, "is not negotiated: its SAs are injected");
 	return NULL;
 }
 
@@ -270,7 +276,8 @@ int td_negotiate_down(struct td_negotiate *negotiate, const struct td_tunnel *tu
 	return 0;
 }
 
-int td_negotiate_rekey(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, bool ike, struct td_error *error)
+int td_negotiate_rekey(
+    struct td_negotiate *negotiate, const struct td_tunnel *tunnel, bool ike, struct td_error *error)
 {
 	struct td_negotiate_tunnel *part = negotiated(negotiate, tunnel, error);
 	unsigned started;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Tunnels that negotiate their keys: puts the life cycle (control/lifecycle), the IKEv2 engine (control/ike), the SAD
-// (control/sad) and the sockets together. Control thread.
+// Tunnels that negotiate their keys: puts the life cycle (control/lifecycle), the IKEv2 engine (control/ike),
+// the SAD (control/sad) and the sockets together. Control thread.
 
 #include "common/error.h"
 #include "control/config/config.h"
@@ -21,10 +21,10 @@ struct td_negotiate_event {
 };
 typedef void (*td_negotiate_event_fn)(void *context, const struct td_negotiate_event *event);
 
-// Reads the credentials and opens UDP 500 and 4500 on the tunnels' local addresses. Returns NULL and fills *error. Without a tunnel
-// that negotiates it only exists.
-struct td_negotiate *td_negotiate_create(
-    struct td_loop *loop, const struct td_config *config, struct td_sad *sad, td_negotiate_event_fn fn, void *context, struct td_error *error);
+// Reads the credentials and opens UDP 500 and 4500 on the tunnels' local addresses. Returns NULL and fills
+// *error. Without a tunnel that negotiates it only exists.
+struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_config *config,
+    struct td_sad *sad, td_negotiate_event_fn fn, void *context, struct td_error *error);
 // Removes the children. The SAD lives on.
 void td_negotiate_destroy(struct td_negotiate *negotiate);
 // What is to be up from the beginning, connects.
@@ -33,8 +33,8 @@ void td_negotiate_start(struct td_negotiate *negotiate);
 void td_negotiate_stop(struct td_negotiate *negotiate);
 
 // What the SAD tells; a td_sad_event_fn.
-void td_negotiate_sad_event(void *negotiate, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
-    const struct td_event *event);
+void td_negotiate_sad_event(void *negotiate, const char *kind, const struct td_sa *sa,
+    const struct td_tunnel *tunnel, const struct td_event *event);
 
 struct td_negotiate_tunnel_info {
 	bool negotiated;
@@ -44,11 +44,12 @@ struct td_negotiate_tunnel_info {
 	const char *last_error; // "": none
 	uint64_t up_since_ns; // td_clock_now_ns(); 0: not up
 };
-void td_negotiate_tunnel_info(
-    const struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_negotiate_tunnel_info *info);
+void td_negotiate_tunnel_info(const struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
+    struct td_negotiate_tunnel_info *info);
 // Return 0, or -EINVAL (the tunnel is not negotiated) or -EBUSY (nothing to rekey) with *error.
 int td_negotiate_up(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error);
 int td_negotiate_down(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error);
 // New keys for the children, or with ike for the IKE SA.
-int td_negotiate_rekey(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, bool ike, struct td_error *error);
+int td_negotiate_rekey(
+    struct td_negotiate *negotiate, const struct td_tunnel *tunnel, bool ike, struct td_error *error);
 struct td_ike *td_negotiate_ike(const struct td_negotiate *negotiate);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From the configuration to the engine: tunnels between the same ends and identities share a peer, and so an IKE SA.
+// From the configuration to the engine: tunnels between the same ends and identities share a peer, and so an
+// IKE SA.
 
 #include "control/negotiate/internal.h"
 
@@ -11,7 +12,8 @@
 #define NS_PER_MS 1000000ull
 
 static const char *const ike_defaults[] = {
-    "aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-modp3072-modp2048",
+    "aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-"
+    "modp3072-modp2048",
     "aes128-aes256-sha256-sha384-sha512-x25519-ecp256-ecp384-ecp521-modp3072-modp2048",
 };
 static const char *const esp_defaults[] = {
@@ -28,12 +30,14 @@ static bool text_equal(const char *a, const char *b)
 
 static bool shares_peer(const struct td_tunnel_config *a, const struct td_tunnel_config *b)
 {
-	return td_ip_equal(&a->local_address, &b->local_address) && td_ip_equal(&a->remote_address, &b->remote_address) &&
-	       text_equal(a->ike->local_id, b->ike->local_id) && text_equal(a->ike->remote_id, b->ike->remote_id);
+	return td_ip_equal(&a->local_address, &b->local_address) &&
+	       td_ip_equal(&a->remote_address, &b->remote_address) &&
+	       text_equal(a->ike->local_id, b->ike->local_id) &&
+	       text_equal(a->ike->remote_id, b->ike->remote_id);
 }
 
-static int id_make(const char *text, const struct td_ip *address, struct td_ike_id *id, const char *tunnel, const char *field,
-    struct td_error *error)
+static int id_make(const char *text, const struct td_ip *address, struct td_ike_id *id, const char *tunnel,
+    const char *field, struct td_error *error)
 {
 	char buffer[TD_IP_TEXT_MAX];
 
@@ -45,8 +49,8 @@ static int id_make(const char *text, const struct td_ip *address, struct td_ike_
 	return 0;
 }
 
-static int proposals_make(uint8_t protocol, char *const *texts, unsigned count, const char *const *defaults, unsigned default_count,
-    struct td_ike_proposals *proposals, struct td_error *error)
+static int proposals_make(uint8_t protocol, char *const *texts, unsigned count, const char *const *defaults,
+    unsigned default_count, struct td_ike_proposals *proposals, struct td_error *error)
 {
 	int ret = 0;
 
@@ -58,7 +62,8 @@ static int proposals_make(uint8_t protocol, char *const *texts, unsigned count, 
 	return ret;
 }
 
-static int credentials_make(const struct td_tunnel_ike_config *config, struct td_negotiate_peer *peer, struct td_error *error)
+static int credentials_make(
+    const struct td_tunnel_ike_config *config, struct td_negotiate_peer *peer, struct td_error *error)
 {
 	if (config->psk_file) {
 		peer->local = peer->remote = td_ike_credential_psk(config->psk_file, error);
@@ -92,11 +97,14 @@ static int peer_config_make(const struct td_tunnel_config *tunnel, const struct 
 	    .fragment_bytes = ike->fragment_bytes,
 	};
 	snprintf(config->name, sizeof(config->name), "%s", tunnel->name);
-	ret = id_make(ike->local_id, &tunnel->local_address, &config->local_id, tunnel->name, "local_id", error);
+	ret = id_make(
+	    ike->local_id, &tunnel->local_address, &config->local_id, tunnel->name, "local_id", error);
 	if (ret == 0)
-		ret = id_make(ike->remote_id, &tunnel->remote_address, &config->remote_id, tunnel->name, "remote_id", error);
+		ret = id_make(ike->remote_id, &tunnel->remote_address, &config->remote_id, tunnel->name,
+		    "remote_id", error);
 	if (ret == 0)
-		ret = proposals_make(TD_IKE_PROTO_IKE, ike->ike, ike->ike_count, ike_defaults, 2, &config->proposals, error);
+		ret = proposals_make(
+		    TD_IKE_PROTO_IKE, ike->ike, ike->ike_count, ike_defaults, 2, &config->proposals, error);
 	if (ret == 0)
 		ret = td_ike_credential_check_id(peer->local, &config->local_id, error);
 	return ret;
@@ -110,7 +118,8 @@ static void peer_free(struct td_negotiate_peer *peer)
 	free(peer);
 }
 
-static struct td_negotiate_peer *peer_make(struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
+static struct td_negotiate_peer *peer_make(
+    struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
 {
 	struct td_negotiate_peer *peer = calloc(1, sizeof(*peer));
 	struct td_ike_peer_config config;
@@ -120,7 +129,8 @@ static struct td_negotiate_peer *peer_make(struct td_negotiate *negotiate, const
 		return NULL;
 	}
 	peer->first = tunnel;
-	if (credentials_make(tunnel->ike, peer, error) < 0 || peer_config_make(tunnel, peer, &config, error) < 0 ||
+	if (credentials_make(tunnel->ike, peer, error) < 0 ||
+	    peer_config_make(tunnel, peer, &config, error) < 0 ||
 	    td_ike_sockets_listen(negotiate->sockets, &tunnel->local_address, error) < 0) {
 		peer_free(peer);
 		return NULL;
@@ -136,7 +146,8 @@ static struct td_negotiate_peer *peer_make(struct td_negotiate *negotiate, const
 	return peer;
 }
 
-static struct td_negotiate_peer *peer_of(struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
+static struct td_negotiate_peer *peer_of(
+    struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
 {
 	for (struct td_negotiate_peer *peer = negotiate->peers; peer; peer = peer->next)
 		if (shares_peer(peer->first, tunnel))
@@ -208,8 +219,8 @@ int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tu
 	struct td_negotiate_tunnel *part = &negotiate->tunnels[tunnel->id];
 	struct td_ike_child_config child = {.mode = tunnel->config.mode};
 	struct td_life_config life;
-	int ret = proposals_make(TD_IKE_PROTO_ESP, tunnel->config.ike->esp, tunnel->config.ike->esp_count, esp_defaults, 2,
-	    &child.proposals, error);
+	int ret = proposals_make(TD_IKE_PROTO_ESP, tunnel->config.ike->esp, tunnel->config.ike->esp_count,
+	    esp_defaults, 2, &child.proposals, error);
 
 	if (ret < 0)
 		return ret;

@@ -83,7 +83,8 @@ static void message_hand_over(struct endpoint *endpoint, const struct sockaddr_s
 
 	if (!address_read(from, &path.remote, &path.remote_port))
 		return;
-	// On port 4500 only what the marker sets apart from ESP is IKE; keepalives are one byte (RFC 3948 2.3).
+	// On port 4500 only what the marker sets apart from ESP is IKE; keepalives are one byte (RFC
+	// 3948 2.3).
 	if (endpoint->port == TD_IKE_NATT_PORT && (!td_cursor_u32(&cursor, &marker) || marker != 0))
 		return;
 	sockets->fn(sockets->context, &path, td_cursor_rest(&cursor));
@@ -109,11 +110,13 @@ static void readable(void *context, uint32_t events)
 
 // ---- sending ----------------------------------------------------------------------------------
 
-void td_ike_sockets_send(struct td_ike_sockets *sockets, const struct td_path *path, const uint8_t *message, size_t length)
+void td_ike_sockets_send(
+    struct td_ike_sockets *sockets, const struct td_path *path, const uint8_t *message, size_t length)
 {
 	static const uint8_t marker[MARKER_BYTES];
 	struct sockaddr_storage to;
-	struct iovec parts[2] = {{(void *)(uintptr_t)marker, MARKER_BYTES}, {(void *)(uintptr_t)message, length}};
+	struct iovec parts[2] = {
+	    {(void *)(uintptr_t)marker, MARKER_BYTES}, {(void *)(uintptr_t)message, length}};
 	bool marked = path->local_port == TD_IKE_NATT_PORT;
 	struct msghdr header = {
 	    .msg_name = &to,
@@ -149,7 +152,8 @@ static int socket_open(const struct td_ip *local, uint16_t port)
 
 	if (fd < 0)
 		return -errno;
-	// An IPv6 address may not have passed duplicate address detection yet. IPV6_FREEBIND is a Linux option.
+	// An IPv6 address may not have passed duplicate address detection yet. IPV6_FREEBIND is a Linux
+	// option.
 	if (local->family == 4)
 		(void)setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
 	else
@@ -161,7 +165,8 @@ static int socket_open(const struct td_ip *local, uint16_t port)
 	return -error;
 }
 
-static int endpoint_open(struct td_ike_sockets *sockets, const struct td_ip *local, uint16_t port, struct td_error *error)
+static int endpoint_open(
+    struct td_ike_sockets *sockets, const struct td_ip *local, uint16_t port, struct td_error *error)
 {
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 	char text[TD_IP_TEXT_MAX];

@@ -17,5 +17,7 @@ struct td_ike_sockets *td_ike_sockets_create(struct td_loop *loop, td_ike_socket
 void td_ike_sockets_destroy(struct td_ike_sockets *sockets);
 // Listens on an address, if it does not already. Returns 0 or -errno and fills *error.
 int td_ike_sockets_listen(struct td_ike_sockets *sockets, const struct td_ip *local, struct td_error *error);
-// Sends from the socket of the path's local address and port. What the kernel does not take is lost, as on any way.
-void td_ike_sockets_send(struct td_ike_sockets *sockets, const struct td_path *path, const uint8_t *message, size_t length);
+// Sends from the socket of the path's local address and port. What the kernel does not take is lost, as on
+// any way.
+void td_ike_sockets_send(
+    struct td_ike_sockets *sockets, const struct td_path *path, const uint8_t *message, size_t length);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The secret behind crash-detection tokens (RFC 6290 5.1): it outlives the program, so that after a crash the tokens
-// given out before can be made again.
+// The secret behind crash-detection tokens (RFC 6290 5.1): it outlives the program, so that after a crash the
+// tokens given out before can be made again.
 
 #include "common/log.h"
 #include "common/secret.h"
@@ -64,7 +64,8 @@ bool td_negotiate_token_load(const char *directory, uint8_t secret[TD_IKE_TOKEN_
 	if (ret == 0)
 		ret = secret_write(path, secret);
 	if (ret < 0)
-		td_log_warning("%s cannot be kept: %s; after a crash peers find out by their liveness checks only", path,
+		td_log_warning(
+		    "%s cannot be kept: %s; after a crash peers find out by their liveness checks only", path,
 		    strerror(-ret));
 	return ret == 0;
 }

@@ -242,11 +242,11 @@ int td_rpc_suite_list(struct td_rpc_call *call)
 	for (unsigned suite = 0; suite < td_dp_suite_count(); suite++) {
 		const struct td_suite_info *info = td_dp_suite_info(suite);
 
-		td_rpc_list_item(call, json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:b}", "name", info->name, "protocol",
-		                           protocol_name(info), "key_bytes", (int)info->key_bytes, "iv_bytes",
-		                           (int)info->iv_bytes, "icv_bytes", (int)info->icv_bytes,
-		                           "reference", info->reference, "available",
-		                           (int)td_dp_suite_available(suite)));
+		td_rpc_list_item(
+		    call, json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:b}", "name", info->name, "protocol",
+		              protocol_name(info), "key_bytes", (int)info->key_bytes, "iv_bytes",
+		              (int)info->iv_bytes, "icv_bytes", (int)info->icv_bytes, "reference",
+		              info->reference, "available", (int)td_dp_suite_available(suite)));
 	}
 	return td_rpc_list_end(call);
 }

@@ -14,7 +14,8 @@
 
 struct td_rpc;
 
-// What the methods may touch. sad, policies and negotiate are set after the socket is made, before the loop runs.
+// What the methods may touch. sad, policies and negotiate are set after the socket is made, before the loop
+// runs.
 struct td_rpc_context {
 	struct td_loop *loop;
 	const struct td_config *config;

@@ -114,8 +114,8 @@ void td_sad_keepalive_arm(struct td_sad_tunnel *tunnel)
 	    td_clock_now_ns() + TD_NAT_KEEPALIVE_MS * TD_NS_PER_MS);
 }
 
-void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote, uint16_t local_port,
-    uint16_t remote_port)
+void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote,
+    uint16_t local_port, uint16_t remote_port)
 {
 	bool idle = tunnel->peer_port == 0;
 

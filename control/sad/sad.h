@@ -97,8 +97,8 @@ struct td_sa_request {
 };
 // Where SAs of a tunnel that are added from now on go and come from; ports 0: plain ESP. For tunnels that
 // negotiate it.
-void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote, uint16_t local_port,
-    uint16_t remote_port);
+void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote,
+    uint16_t local_port, uint16_t remote_port);
 // All or nothing: on error *failed is the index of the request at fault and nothing was changed.
 int td_sad_add(struct td_sad *sad, const struct td_sa_request *requests, unsigned count, unsigned *failed,
     struct td_error *error);

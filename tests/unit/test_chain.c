@@ -73,7 +73,8 @@ static void policy_set(struct td_dp_tunnel *tunnel)
 
 static void sas_new(struct td_dp_tunnel *tunnel, const char *suite)
 {
-	struct td_secret key = {.length = td_dp_suite_info((unsigned)td_dp_suite_find(TD_SA_ESP, suite))->key_bytes};
+	struct td_secret key = {
+	    .length = td_dp_suite_info((unsigned)td_dp_suite_find(TD_SA_ESP, suite))->key_bytes};
 	struct td_sa_params params = {
 	    .mode = TD_SA_TUNNEL,
 	    .spi = 0x1000,
@@ -213,7 +214,8 @@ Test(chain, cut_at_every_byte)
 	frame_fill(LENGTH);
 	for (size_t suite = 0; suite < RTE_DIM(suites); suite++) {
 		sas_new(tunnel, suites[suite]);
-		const struct td_suite *suite_at = td_suite_at((unsigned)td_dp_suite_find(TD_SA_ESP, suites[suite]));
+		const struct td_suite *suite_at =
+		    td_suite_at((unsigned)td_dp_suite_find(TD_SA_ESP, suites[suite]));
 		uint32_t sealed = RTE_ETHER_HDR_LEN + 20 + 8 + suite_at->info.iv_bytes +
 		                  RTE_ALIGN_CEIL(LENGTH + 2, suite_at->align) + suite_at->info.icv_bytes;
 		// Of the sealed frame every byte too: it is longer, and its last ones are the ICV's.
