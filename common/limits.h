@@ -110,6 +110,7 @@
 #define TD_MTU_MAX 9000
 
 // IKE.
+#define TD_STOP_MS 100 // for DELETEs to leave when the gateway stops
 #define TD_IKE_HINTS_PER_S 100 // unprotected answers (RFC 7296 2.21.4 asks for a limit)
 #define TD_IKE_PROBE_MS 1000 // between two liveness probes that unauthenticated hints cause
 #define TD_IKE_HALF_OPEN_MAX 4096 // responder's SAs before IKE_AUTH; further ones are refused

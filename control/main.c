@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "common/clock.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "control/apply.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct td_recorder *recorder;
 	struct td_rpc_context rpc_context;
 	struct td_events events;
+	struct td_timer stop_timer;
 	int signal_fd;
 };
 
@@ -124,6 +126,25 @@ static int signals_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
+static void stop_due(void *context)
+{
+	struct daemon *daemon = context;
+
+	td_loop_stop(daemon->loop);
+}
+
+// Peers are told that their tunnels end; the loop and the workers carry that for a moment more.
+static void stop_begin(struct daemon *daemon)
+{
+	if (daemon->stop_timer.armed)
+		return;
+	daemon->stop_timer = (struct td_timer){.fn = stop_due, .context = daemon};
+	if (daemon->negotiate == NULL || !td_negotiate_stop(daemon->negotiate))
+		td_loop_stop(daemon->loop);
+	else
+		(void)td_loop_timer_set(daemon->loop, &daemon->stop_timer, td_clock_now_ns() + TD_STOP_MS * TD_NS_PER_MS);
+}
+
 static void signal_event(void *context, uint32_t events)
 {
 	struct daemon *daemon = context;
@@ -136,7 +157,7 @@ static void signal_event(void *context, uint32_t events)
 			continue;
 		}
 		td_log_info("stopping on %s", strsignal((int)info.ssi_signo));
-		td_loop_stop(daemon->loop);
+		stop_begin(daemon);
 	}
 }
 
@@ -181,7 +202,6 @@ static enum exit_code serve(struct daemon *daemon)
 	    td_dp_worker_count(), daemon->config->tunnel_count, daemon->config->socket_path);
 	ret = td_loop_run(daemon->loop);
 	(void)td_notify_send("STOPPING=1");
-	td_negotiate_stop(daemon->negotiate);
 	if (ret < 0) {
 		td_log_error("the event loop failed: %s", strerror(-ret));
 		return EXIT_START;

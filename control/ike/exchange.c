@@ -15,26 +15,44 @@ void td_ike_chain_start(struct td_ike *ike, struct td_ike_chain *chain)
 
 // ---- requests ---------------------------------------------------------------------------------
 
+// How long a request goes unanswered before the peer counts as dead: all its tries, each waiting half as long again
+// as the one before. A request that hurries is sent more often, but nobody is given up for it any earlier.
+static uint64_t patience(const struct td_ike_peer_config *config)
+{
+	uint64_t wait = config->retransmit_ns, sum = 0;
+
+	for (unsigned i = 0; i < config->retransmit_tries; i++, wait += wait / 2)
+		sum += wait;
+	return sum;
+}
+
+static void retransmit_arm(struct td_ike_sa *sa)
+{
+	struct td_ike_exchange *exchange = &sa->exchange;
+	uint64_t next = td_ike_now(sa->ike) + exchange->wait_ns;
+
+	td_timers_set(sa->ike->env.timers, &exchange->timer, next < exchange->give_up_ns ? next : exchange->give_up_ns);
+}
+
 static void retransmit_due(void *context)
 {
 	struct td_ike_sa *sa = context;
 	struct td_ike_exchange *exchange = &sa->exchange;
 	struct td_ike *ike = sa->ike;
 
-	if (exchange->sent >= sa->peer->config.retransmit_tries) {
+	if (td_ike_now(ike) >= exchange->give_up_ns) {
 		ike->stats.dead++;
 		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead",
 		    "the peer does not answer");
 		return;
 	}
-	exchange->sent++;
 	ike->stats.retransmitted++;
 	td_ike_packets_send(sa, &exchange->packets);
 	// Growing by half: with a request that hurries the pace stays.
 	if (!exchange->task || exchange->task->deadline_ns == 0 ||
 	    td_ike_now(ike) >= exchange->task->deadline_ns)
 		exchange->wait_ns += exchange->wait_ns / 2;
-	td_timers_set(ike->env.timers, &exchange->timer, td_ike_now(ike) + exchange->wait_ns);
+	retransmit_arm(sa);
 }
 
 // The time to the first retransmission: the peer's configured one, or a share of what is left to the child
@@ -60,11 +78,11 @@ static void exchange_start(
 	struct td_ike_exchange *exchange = &sa->exchange;
 
 	exchange->answered = answered;
-	exchange->sent = 1;
 	exchange->wait_ns = first_wait(sa);
+	exchange->give_up_ns = td_ike_now(sa->ike) + patience(&sa->peer->config);
 	exchange->timer = (struct td_timer){.fn = retransmit_due, .context = sa};
 	td_ike_packets_send(sa, &exchange->packets);
-	td_timers_set(sa->ike->env.timers, &exchange->timer, td_ike_now(sa->ike) + exchange->wait_ns);
+	retransmit_arm(sa);
 }
 
 int td_ike_request(struct td_ike_sa *sa, uint8_t type, struct td_ike_chain *chain,

@@ -113,8 +113,8 @@ struct td_ike_exchange {
 	uint8_t type; // enum td_ike_exchange_type
 	uint32_t id;
 	struct td_ike_packets packets;
-	unsigned sent;
 	uint64_t wait_ns;
+	uint64_t give_up_ns;
 	struct td_timer timer;
 	struct td_ike_task *task; // that it does; owned
 	struct td_ike_negotiation negotiation;

@@ -195,15 +195,19 @@ void td_negotiate_start(struct td_negotiate *negotiate)
 			td_life_tunnel_start(negotiate->tunnels[i].life);
 }
 
-void td_negotiate_stop(struct td_negotiate *negotiate)
+bool td_negotiate_stop(struct td_negotiate *negotiate)
 {
-	for (unsigned i = 0; i < negotiate->tunnel_count; i++)
-		if (negotiate->tunnels[i].life)
-			td_ike_tunnel_remove(negotiate->ike, negotiate->tunnels[i].life);
-	for (struct td_negotiate_peer *peer = negotiate->peers; peer; peer = peer->next) {
-		td_ike_peer_remove(peer->ike);
-		peer->ike = NULL;
+	bool told = false;
+
+	for (unsigned i = 0; i < negotiate->tunnel_count; i++) {
+		struct td_life_tunnel *life = negotiate->tunnels[i].life;
+
+		if (life == NULL)
+			continue;
+		told |= td_life_tunnel_is_up(life);
+		td_life_tunnel_down(life);
 	}
+	return told;
 }
 
 void td_negotiate_destroy(struct td_negotiate *negotiate)

@@ -26,10 +26,11 @@ class DaemonError(Exception):
 
 
 class Daemon:
-    """The configuration text may hold @SOCKET@ (path of the control socket) and @PREFIX@ (a name that
-    no other process has, for EAL's file prefix)."""
+    """The configuration text may hold @SOCKET@ (path of the control socket), @PREFIX@ (a name that no other
+    process has, for EAL's file prefix) and @DIR@ (the daemon's own directory, where files are written: a
+    dictionary of names and contents)."""
 
-    def __init__(self, namespace, config_text, name="gw", build_dir=None):
+    def __init__(self, namespace, config_text, name="gw", build_dir=None, files=None):
         self.namespace = namespace
         self.name = name
         self.program = os.path.join(build_dir or default_build_dir(), "tandemd")
@@ -40,15 +41,20 @@ class Daemon:
         self.stderr_path = os.path.join(self.directory, f"{name}.stderr")
         prefix = os.path.basename(self.directory)
         config_text = config_text.replace("@SOCKET@", os.path.join(self.directory, f"{name}.sock"))
-        self.config_text = config_text.replace("@PREFIX@", prefix)
+        self.config_text = config_text.replace("@PREFIX@", prefix).replace("@DIR@", self.directory)
         found = re.search(r'\bsocket\s*=\s*"([^"]+)"', self.config_text)
         self.socket_path = found.group(1) if found else None
-        with open(self.config_path, "w", encoding="utf-8") as file:
-            file.write(self.config_text)
-        os.chmod(self.config_path, 0o600)
+        self._write(self.config_path, self.config_text)
+        for file_name, text in (files or {}).items():
+            self._write(os.path.join(self.directory, file_name), text)
         self.process = None
         self._rpc = None
         self._kept_stderr = None
+
+    @staticmethod
+    def _write(path, text):
+        with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(text)
 
     @property
     def pid(self):

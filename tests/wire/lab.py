@@ -92,7 +92,7 @@ class Gateway:
         )
         return f"""worker: {{ count = {workers}; idle = "adaptive"; }};
 memory: {{ hugepages = false; size_mb = 768; file_prefix = "@PREFIX@"; }};
-control: {{ socket = "@SOCKET@"; }};
+control: {{ socket = "@SOCKET@"; state_dir = "@DIR@"; }};
 ports = (
   {{ name = "inside"; device = "net_af_packet0,iface=in0,{device}"; role = "inside";
     addresses = [ "{self.inside_address}/24" ]; }},
@@ -143,10 +143,12 @@ class Lab:
     def gateways(self):
         return self.gw_a, self.gw_b
 
-    def start_daemons(self, **config):
+    def start_daemons(self, keys=None, files=None, **config):
+        """keys: more keys of the tunnel by side, e.g. {"a": 'start = "boot"; '}."""
         for gateway in self.gateways:
-            text = gateway.config(**config)
-            gateway.daemon = Daemon(gateway.namespace.name, text, f"gw-{gateway.side}", self.build_dir)
+            more = {"tunnel_keys": keys[gateway.side]} if keys else {}
+            text = gateway.config(**config, **more)
+            gateway.daemon = Daemon(gateway.namespace.name, text, f"gw-{gateway.side}", self.build_dir, files)
             # After a test that failed half way; stop_daemons() is what checks the exit.
             self._undo.callback(gateway.daemon.cleanup)
             gateway.daemon.start()
