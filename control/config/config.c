@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define KEY_LENGTH_MAX 64
-#define NAMES_MAX 256
+#define NAMES_MAX 640
 
 // Levenshtein distance; names longer than KEY_LENGTH_MAX are like nothing.
 static unsigned distance(const char *a, const char *b)
@@ -74,23 +74,56 @@ static void report_unknown(
 	    nearest ? " (did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?)" : "", names);
 }
 
-static void set_defaults(const struct td_config_section *section, void *base)
+// part NULL: those of the section's structure, else those of its part.
+static void set_defaults(const struct td_config_section *section, void *base, void *part)
 {
-	for (unsigned i = 0; i < section->key_count; i++)
-		td_config_value_default(&section->keys[i], base);
+	for (unsigned i = 0; i < section->key_count; i++) {
+		bool in_part = section->keys[i].flags & TD_CONFIG_PART;
+
+		if (in_part == (part != NULL))
+			td_config_value_default(&section->keys[i], in_part ? part : base);
+	}
 }
 
-static void read_keys(struct td_config_report *report, const struct td_config_section *section,
+static bool wants_part(const struct td_config_section *section, config_setting_t *group)
+{
+	for (unsigned i = 0; i < section->key_count; i++)
+		if (section->keys[i].flags & TD_CONFIG_PART &&
+		    config_setting_get_member(group, section->keys[i].name))
+			return true;
+	return false;
+}
+
+// Makes the part of an element if the file has keys for it. *part is NULL without. Returns 0 or -ENOMEM.
+static int make_part(
+    const struct td_config_section *section, config_setting_t *group, void *base, void **part)
+{
+	*part = NULL;
+	if (!section->part_size || !wants_part(section, group))
+		return 0;
+	*part = calloc(1, section->part_size);
+	if (!*part)
+		return -ENOMEM;
+	set_defaults(section, base, *part);
+	memcpy((char *)base + section->part_offset, part, sizeof(*part));
+	return 0;
+}
+
+// Returns 0 or -ENOMEM.
+static int read_keys(struct td_config_report *report, const struct td_config_section *section,
     config_setting_t *group, void *base)
 {
 	char allowed[TD_CONFIG_ALLOWED_MAX];
+	void *part;
 
+	if (make_part(section, group, base, &part))
+		return -ENOMEM;
 	for (int i = 0; i < config_setting_length(group); i++) {
 		config_setting_t *setting = config_setting_get_elem(group, (unsigned)i);
 		const struct td_config_key *key = td_config_key_find(section, config_setting_name(setting));
 
 		if (key)
-			td_config_value_read(report, key, setting, base);
+			td_config_value_read(report, key, setting, key->flags & TD_CONFIG_PART ? part : base);
 		else
 			report_unknown(report, section, setting);
 	}
@@ -101,6 +134,7 @@ static void read_keys(struct td_config_report *report, const struct td_config_se
 			td_config_report_key(report, group, key->name, "is missing; allowed is %s",
 			    td_config_key_allowed(key, allowed));
 	}
+	return 0;
 }
 
 // Returns where the elements of a list go, with the count set, or NULL for want of memory.
@@ -140,12 +174,12 @@ static int read_list(struct td_config_report *report, const struct td_config_sec
 		config_setting_t *group = config_setting_get_elem(list, i);
 		char *base = elements + i * section->element_size;
 
-		set_defaults(section, base);
-		if (config_setting_is_group(group))
-			read_keys(report, section, group, base);
-		else
+		set_defaults(section, base, NULL);
+		if (!config_setting_is_group(group))
 			td_config_report_setting(
 			    report, group, "is not a group; allowed is { KEY = VALUE; ... }");
+		else if (read_keys(report, section, group, base))
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -163,10 +197,9 @@ static int read_section(struct td_config_report *report, const struct td_config_
 		return 0;
 	}
 	if (config_setting_is_group(setting))
-		read_keys(report, section, setting, config);
-	else
-		td_config_report_setting(
-		    report, setting, "is not a group; allowed is %s: { KEY = VALUE; ... };", section->name);
+		return read_keys(report, section, setting, config);
+	td_config_report_setting(
+	    report, setting, "is not a group; allowed is %s: { KEY = VALUE; ... };", section->name);
 	return 0;
 }
 
@@ -219,11 +252,17 @@ static void set_selectors(struct td_tunnel_config *tunnel)
 	tunnel->local_count = tunnel->remote_count = 1;
 }
 
+static void set_life(struct td_tunnel_ike_config *ike)
+{
+	if (ike && !ike->life_ms)
+		ike->life_ms = ike->rekey_ms + ike->rekey_ms / 10;
+}
+
 static int read_sections(struct td_config_report *report, config_setting_t *root, struct td_config *config)
 {
 	for (unsigned i = 0; i < td_config_section_count; i++)
 		if (!td_config_sections[i].element)
-			set_defaults(&td_config_sections[i], config);
+			set_defaults(&td_config_sections[i], config, NULL);
 	for (int i = 0; i < config_setting_length(root); i++) {
 		config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
 		const struct td_config_section *section =
@@ -238,6 +277,8 @@ static int read_sections(struct td_config_report *report, config_setting_t *root
 		set_tap(&config->ports[i]);
 	for (unsigned i = 0; i < config->tunnel_count; i++)
 		set_selectors(&config->tunnels[i]);
+	for (unsigned i = 0; i < config->tunnel_count; i++)
+		set_life(config->tunnels[i].ike);
 	return td_config_check(report, root, config);
 }
 
@@ -262,10 +303,30 @@ destroy_file:
 	return config;
 }
 
+static void free_ike(struct td_tunnel_ike_config *ike)
+{
+	if (!ike)
+		return;
+	for (unsigned i = 0; i < TD_CONFIG_PROPOSALS_MAX; i++) {
+		free(ike->ike[i]);
+		free(ike->esp[i]);
+	}
+	free(ike->local_id);
+	free(ike->remote_id);
+	free(ike->psk_file);
+	free(ike->key_file);
+	free(ike->certificate_file);
+	free(ike->authority_file);
+	free(ike->remote_key_file);
+	free(ike);
+}
+
 void td_config_free(struct td_config *config)
 {
 	if (!config)
 		return;
+	for (unsigned i = 0; config->tunnels && i < config->tunnel_count; i++)
+		free_ike(config->tunnels[i].ike);
 	free(config->routes);
 	free(config->tunnels);
 	free(config->policies);

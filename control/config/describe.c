@@ -82,11 +82,27 @@ const char *td_config_key_allowed(const struct td_config_key *key, char *text)
 		        "or a range such as \"10.1.0.5-10.1.0.9\"";
 		break;
 	case TD_CONFIG_ADDRESS:
+		if (key->words)
+			return words_text(key->words,
+			    " or a unicast address such as \"192.0.2.1\" or \"2001:db8::1\"", text);
 		fixed = "a unicast address such as \"192.0.2.1\" or \"2001:db8::1\"";
 		break;
 	case TD_CONFIG_PREFIX:
 	case TD_CONFIG_PREFIXES:
 		fixed = prefix_text(key);
+		break;
+	case TD_CONFIG_FILE:
+		fixed = "the absolute path of a file";
+		break;
+	case TD_CONFIG_IDENTITY:
+		fixed = "a name such as \"gw.example.org\", \"admin@example.org\", an address, "
+		        "\"CN=gw, O=Example\" or \"keyid:text\"";
+		break;
+	case TD_CONFIG_IKE_PROPOSALS:
+		fixed = "names of algorithms such as \"aes128gcm16-prfsha256-x25519\"";
+		break;
+	case TD_CONFIG_ESP_PROPOSALS:
+		fixed = "names of algorithms such as \"aes128gcm16\" or \"aes256-sha256-x25519\"";
 		break;
 	}
 	snprintf(text, TD_CONFIG_ALLOWED_MAX, "%s", fixed);

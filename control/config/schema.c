@@ -3,6 +3,7 @@
 
 #include "control/config/config.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
@@ -15,12 +16,15 @@
 #define COUNTED(structure, member) .count_offset = offsetof(structure, member)
 
 #define CORE_MAX (CPU_SETSIZE - 1)
+#define TIME_MIN_MS 20 // of timers that may not be 0
+#define TIME_MAX_MS (365L * 24 * 3600 * 1000)
 
 // The readers of values rely on these shapes.
 _Static_assert(sizeof(enum td_port_role) == sizeof(int) && sizeof(enum td_idle) == sizeof(int) &&
                    sizeof(enum td_log_level) == sizeof(int) && sizeof(enum td_policy_action) == sizeof(int) &&
                    sizeof(enum td_policy_direction) == sizeof(int) &&
-                   sizeof(enum td_sa_mode) == sizeof(int) && sizeof(enum td_df) == sizeof(int),
+                   sizeof(enum td_sa_mode) == sizeof(int) && sizeof(enum td_df) == sizeof(int) &&
+                   sizeof(enum td_tunnel_start) == sizeof(int),
     "a word is stored as an int");
 _Static_assert(offsetof(struct td_policy_config, local_port_high) ==
                        offsetof(struct td_policy_config, local_port_low) + 2 &&
@@ -51,6 +55,9 @@ static const struct td_config_word df_words[] = {
     {"copy", TD_DF_COPY}, {"set", TD_DF_SET}, {"clear", TD_DF_CLEAR}, {NULL, 0}};
 static const struct td_config_word dscp_words[] = {{"copy", TD_DSCP_COPY}, {NULL, 0}};
 static const struct td_config_word tfc_words[] = {{"mtu", TD_CONFIG_TFC_MTU}, {NULL, 0}};
+static const struct td_config_word any_words[] = {{"any", 0}, {NULL, 0}};
+static const struct td_config_word start_words[] = {
+    {"boot", TD_TUNNEL_BOOT}, {"trap", TD_TUNNEL_TRAP}, {"respond", TD_TUNNEL_RESPOND}, {NULL, 0}};
 // 89 is OSPF (RFC 2328 A.1), which the C library has no name for.
 static const struct td_config_word protocol_words[] = {{"any", 0}, {"icmp", IPPROTO_ICMP},
     {"igmp", IPPROTO_IGMP}, {"ipip", IPPROTO_IPIP}, {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP},
@@ -95,6 +102,8 @@ static const struct td_config_key control_keys[] = {
         .default_text = "/run/tandem/tandem.sock", .help = "The control socket, which tandemctl talks to."},
     {"group", TD_CONFIG_NAME, 0, AT(struct td_config, socket_group), .default_text = "tandem",
         .help = "Members of this group may use the control socket, as root may."},
+    {"state_dir", TD_CONFIG_PATH, 0, AT(struct td_config, state_directory), .default_text = "/var/lib/tandem",
+        .help = "What outlives the daemon: the secret by which peers learn of its crash (RFC 6290)."},
 };
 
 static const struct td_config_key icmp_keys[] = {
@@ -143,13 +152,17 @@ static const struct td_config_key route_keys[] = {
         .help = "The port whose link the destinations are on. Needed when via is not given."},
 };
 
+#define IKE TD_CONFIG_PART
 static const struct td_config_key tunnel_keys[] = {
     {"name", TD_CONFIG_NAME, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, name),
         .help = "What policies, SAs and messages call the tunnel."},
     {"local_address", TD_CONFIG_ADDRESS, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, local_address),
         .help = "Outer source of what is sent: one of the ports' addresses."},
     {"remote_address", TD_CONFIG_ADDRESS, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, remote_address),
-        .help = "Outer address of the other gateway, of the same family."},
+        .words = any_words,
+        .help =
+            "Outer address of the other gateway, of the same family. any: wherever it negotiates from, with "
+            "start \"respond\"."},
     {"mode", TD_CONFIG_WORD, 0, AT(struct td_tunnel_config, mode), .words = mode_words,
         .default_text = "tunnel",
         .help = "tunnel: packets between networks, in an outer header; transport: packets between the two "
@@ -195,7 +208,86 @@ static const struct td_config_key tunnel_keys[] = {
         .default_text = TEXT(TD_DRAIN_DEFAULT_MS),
         .help =
             "How long a replaced inbound SA still decrypts, in milliseconds: longer than the path reorders."},
+    // How its keys are negotiated.
+    {"psk_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SECRET, AT(struct td_tunnel_ike_config, psk_file),
+        .default_meaning = "none",
+        .help = "Pre-shared key of both gateways, of mode 0600: at least 16 bytes, or 0x and hexadecimal "
+                "digits. With "
+                "it, or with key_file, the tunnel negotiates its keys by IKEv2; else its SAs are injected."},
+    {"key_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SECRET, AT(struct td_tunnel_ike_config, key_file),
+        .default_meaning = "none", .help = "Our private key (PEM: ECDSA, Ed25519 or RSA), of mode 0600."},
+    {"certificate_file", TD_CONFIG_FILE, IKE, AT(struct td_tunnel_ike_config, certificate_file),
+        .default_meaning = "none: the peer has our raw public key",
+        .help = "Our certificate and those between it and the authority (PEM), our own first."},
+    {"authority_file", TD_CONFIG_FILE, IKE, AT(struct td_tunnel_ike_config, authority_file),
+        .default_meaning = "none",
+        .help = "Authorities (PEM), one of which must have signed the peer's certificate. With key_file."},
+    {"remote_key_file", TD_CONFIG_FILE, IKE, AT(struct td_tunnel_ike_config, remote_key_file),
+        .default_meaning = "none",
+        .help = "The peer's public key, or its very certificate (PEM). With key_file."},
+    {"local_id", TD_CONFIG_IDENTITY, IKE, AT(struct td_tunnel_ike_config, local_id),
+        .default_meaning = "local_address", .help = "Who we say that we are."},
+    {"remote_id", TD_CONFIG_IDENTITY, IKE, AT(struct td_tunnel_ike_config, remote_id),
+        .default_meaning = "remote_address; with \"any\": whoever can prove an identity",
+        .help = "Who the peer must be."},
+    {"start", TD_CONFIG_WORD, IKE, AT(struct td_tunnel_ike_config, start), .words = start_words,
+        .default_text = "boot",
+        .help = "boot: negotiates when the daemon starts; trap: with the first packet for the tunnel; "
+                "respond: when "
+                "the peer does."},
+    {"ike", TD_CONFIG_IKE_PROPOSALS, IKE, AT(struct td_tunnel_ike_config, ike),
+        COUNTED(struct td_tunnel_ike_config, ike_count),
+        .default_meaning = "strong algorithms, AES-GCM and X25519 first",
+        .help = "Proposals for the IKE SA, the best first."},
+    {"esp", TD_CONFIG_ESP_PROPOSALS, IKE, AT(struct td_tunnel_ike_config, esp),
+        COUNTED(struct td_tunnel_ike_config, esp_count),
+        .default_meaning = "strong algorithms, AES-GCM first",
+        .help = "Proposals for the SAs, the best first. With a Diffie-Hellman group rekeys have forward "
+                "secrecy."},
+    {"rekey_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, rekey_ms), .low = TIME_MIN_MS,
+        .high = TIME_MAX_MS, .default_text = "3600000",
+        .help = "SAs get successors when they are about so old, in milliseconds."},
+    {"life_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, life_ms), .low = TIME_MIN_MS,
+        .high = TIME_MAX_MS + TIME_MAX_MS / 10, .default_meaning = "a tenth more than rekey_ms",
+        .help = "SAs end when they are so old and have no successors, in milliseconds."},
+    {"rekey_bytes", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.soft_bytes), .low = 0,
+        .high = LONG_MAX, .default_text = "0",
+        .help = "An SA gets a successor after so many bytes of payload; 0: any number."},
+    {"life_bytes", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.hard_bytes), .low = 0,
+        .high = LONG_MAX, .default_text = "0", .help = "An SA ends after so many bytes; 0: any number."},
+    {"rekey_packets", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.soft_packets), .low = 0,
+        .high = LONG_MAX, .default_text = "0",
+        .help = "An SA gets a successor after so many packets; 0: any number."},
+    {"life_packets", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.hard_packets), .low = 0,
+        .high = LONG_MAX, .default_text = "0", .help = "An SA ends after so many packets; 0: any number."},
+    {"ike_rekey_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, ike_rekey_ms), .low = 0,
+        .high = TIME_MAX_MS, .default_text = "14400000",
+        .help = "The IKE SA gets a successor when it is about so old, in milliseconds; 0: never."},
+    {"retransmit_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, retransmit_ms), .low = 5,
+        .high = 60000, .default_text = "1000",
+        .help =
+            "A request without answer is sent again after so many milliseconds, then after half as many more "
+            "each time."},
+    {"retransmit_tries", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, retransmit_tries), .low = 1,
+        .high = 20, .default_text = "8",
+        .help = "A peer that has not answered a request sent so often is taken for dead."},
+    {"liveness_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, liveness_ms), .low = 0,
+        .high = TIME_MAX_MS, .default_text = "30000",
+        .help = "A peer that nothing has come from for so many milliseconds is asked for a sign of life; 0: "
+                "never."},
+    {"fragment_bytes", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, fragment_bytes),
+        .low = TD_MTU_MIN, .high = TD_MTU_MAX, .default_text = "1280",
+        .help = "Longer IKE packets go in fragments of their own (RFC 7383), which pass where those of IP do "
+                "not."},
+    {"encapsulate", TD_CONFIG_BOOLEAN, IKE, AT(struct td_tunnel_ike_config, encapsulate),
+        .default_text = "false",
+        .help = "ESP in UDP (RFC 3948) also without a NAT on the path, for firewalls that drop ESP."},
+    {"per_worker", TD_CONFIG_BOOLEAN, IKE, AT(struct td_tunnel_ike_config, per_worker),
+        .default_text = "false",
+        .help = "SAs of its own for each worker (RFC 9611): a tunnel as fast as all of them. The peer must "
+                "do it too."},
 };
+#undef IKE
 
 static const struct td_config_key policy_keys[] = {
     {"action", TD_CONFIG_WORD, TD_CONFIG_REQUIRED, AT(struct td_policy_config, action), .words = action_words,
@@ -236,7 +328,8 @@ const struct td_config_section td_config_sections[] = {
         ELEMENTS(routes, route_count, struct td_route_config), KEYS(route_keys)},
     {"tunnels", "tunnel", "The other gateways and the networks behind them.",
         ELEMENTS(tunnels, tunnel_count, struct td_tunnel_config), .max = TD_CONFIG_TUNNELS_MAX,
-        KEYS(tunnel_keys)},
+        .part_offset = offsetof(struct td_tunnel_config, ike),
+        .part_size = sizeof(struct td_tunnel_ike_config), KEYS(tunnel_keys)},
     {"policies", "policy",
         "Tried in this order, before the tunnels' own; a packet without a match is dropped.",
         ELEMENTS(policies, policy_count, struct td_policy_config), KEYS(policy_keys)},
@@ -261,5 +354,6 @@ const struct td_config_key *td_config_key_find(const struct td_config_section *s
 
 bool td_config_type_is_list(enum td_config_type type)
 {
-	return type == TD_CONFIG_INTEGERS || type == TD_CONFIG_PREFIXES;
+	return type == TD_CONFIG_INTEGERS || type == TD_CONFIG_PREFIXES || type == TD_CONFIG_IKE_PROPOSALS ||
+	       type == TD_CONFIG_ESP_PROPOSALS;
 }

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 enum td_config_type {
-	TD_CONFIG_INTEGER, // int, unsigned or uint16_t: a number, or one of the key's words
+	TD_CONFIG_INTEGER, // int, unsigned, uint16_t or uint64_t: a number, or one of the key's words
 	TD_CONFIG_BOOLEAN,
 	TD_CONFIG_NAME, // char[]: A-Z a-z 0-9 _ . -
 	TD_CONFIG_PATH, // char[]: absolute
@@ -17,11 +17,16 @@ enum td_config_type {
 	TD_CONFIG_PROTOCOL, // uint8_t: one of the key's words, or a number
 	TD_CONFIG_PORTS, // two uint16_t, low and high
 	TD_CONFIG_ICMP, // the same twice: messages from the local and from the remote side
-	TD_CONFIG_ADDRESS, // struct td_ip
+	TD_CONFIG_ADDRESS, // struct td_ip; the key's words leave it empty
 	TD_CONFIG_PREFIX, // struct td_prefix
 	TD_CONFIG_SELECTOR, // struct td_prefix and, for the end of a range, struct td_ip
 	TD_CONFIG_INTEGERS, // int[]
 	TD_CONFIG_PREFIXES, // struct td_prefix[]
+	// char *, allocated; NULL when not given:
+	TD_CONFIG_FILE, // an absolute path
+	TD_CONFIG_IDENTITY, // of IKE
+	TD_CONFIG_IKE_PROPOSALS, // char *[]
+	TD_CONFIG_ESP_PROPOSALS, // char *[]
 };
 
 enum td_config_flag {
@@ -29,6 +34,8 @@ enum td_config_flag {
 	TD_CONFIG_POWER_OF_TWO = 2,
 	TD_CONFIG_NETWORK = 4, // a prefix without host bits
 	TD_CONFIG_INTERFACE = 8, // a prefix that is the address of an interface on its network
+	TD_CONFIG_PART = 16, // in the optional part of the section's structure
+	TD_CONFIG_SECRET = 32, // a file that nobody else may read
 };
 
 struct td_config_word {
@@ -40,7 +47,7 @@ struct td_config_key {
 	const char *name;
 	enum td_config_type type;
 	unsigned flags; // of enum td_config_flag
-	size_t offset, size; // bytes in the section's structure
+	size_t offset, size; // bytes in the section's structure, or in its part
 	size_t count_offset; // unsigned, for the types that are lists
 	long low, high; // range of integers
 	const char *default_text; // as in the file, without quotes; NULL: all zero bytes
@@ -58,6 +65,9 @@ struct td_config_section {
 	size_t offset, count_offset, element_size;
 	unsigned inline_max;
 	unsigned max; // of elements elsewhere; 0: any number
+	// Where an element points to its part, which is allocated when one of the part's keys is given. Size
+	// 0: it has none.
+	size_t part_offset, part_size;
 	const struct td_config_key *keys;
 	unsigned key_count;
 };

@@ -2,9 +2,12 @@
 #include "control/config/text.h"
 
 #include "common/ip.h"
+#include "control/ike/credential.h"
+#include "control/ike/proposal.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,14 +50,55 @@ static int read_name(const struct td_config_key *key, const char *text, char *to
 	return copy_text(key, text, to, why);
 }
 
-static int read_path(const struct td_config_key *key, const char *text, char *to, char *why)
+static int check_path(const char *text, char *why)
 {
 	if (text[0] != '/')
 		return -EINVAL;
 	for (const char *c = text; *c; c++)
 		if (iscntrl((unsigned char)*c))
 			return explain(why, "which has a control character");
-	return copy_text(key, text, to, why);
+	return 0;
+}
+
+static int read_path(const struct td_config_key *key, const char *text, char *to, char *why)
+{
+	return check_path(text, why) ? -EINVAL : copy_text(key, text, to, why);
+}
+
+static int keep_text(const char *text, void *to, char *why)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return explain(why, "for which there is no memory");
+	memcpy(to, &copy, sizeof(copy));
+	return 0;
+}
+
+static int read_file(const char *text, void *to, char *why)
+{
+	if (strlen(text) >= PATH_MAX)
+		return explain(why, "which is too long for a path");
+	return check_path(text, why) ? -EINVAL : keep_text(text, to, why);
+}
+
+static int read_identity(const char *text, void *to, char *why)
+{
+	struct td_ike_id id;
+
+	return td_ike_id_parse(text, &id) < 0 ? -EINVAL : keep_text(text, to, why);
+}
+
+static int read_proposal(uint8_t protocol, const char *text, void *to, char *why)
+{
+	struct td_ike_proposals proposals = {0};
+	struct td_error error = {0};
+
+	if (td_ike_proposal_parse(protocol, text, &proposals, &error) < 0) {
+		snprintf(why, TD_CONFIG_WHY_MAX, "which %s", error.reason);
+		return -EINVAL;
+	}
+	return keep_text(text, to, why);
 }
 
 // [domain:]bus:device.function, as EAL takes it.
@@ -200,9 +244,15 @@ static bool is_unicast(const struct td_ip *ip)
 	return ip->bytes[0] != 0 && ip->bytes[0] != 127 && ip->bytes[0] < 224;
 }
 
-static int read_address(const char *text, struct td_ip *to, char *why)
+static int read_address(const struct td_config_key *key, const char *text, struct td_ip *to, char *why)
 {
 	struct td_ip ip;
+	int word;
+
+	if (key->words && find_word(key->words, text, &word) == 0) {
+		*to = (struct td_ip){0};
+		return 0;
+	}
 
 	if (td_ip_parse(text, &ip))
 		return -EINVAL;
@@ -306,10 +356,18 @@ int td_config_text_read(const struct td_config_key *key, const char *text, void 
 	case TD_CONFIG_SELECTOR:
 		return read_selector(key, text, to, why);
 	case TD_CONFIG_ADDRESS:
-		return read_address(text, to, why);
+		return read_address(key, text, to, why);
 	case TD_CONFIG_PREFIX:
 	case TD_CONFIG_PREFIXES:
 		return read_prefix(key, text, to, why);
+	case TD_CONFIG_FILE:
+		return read_file(text, to, why);
+	case TD_CONFIG_IDENTITY:
+		return read_identity(text, to, why);
+	case TD_CONFIG_IKE_PROPOSALS:
+		return read_proposal(TD_IKE_PROTO_IKE, text, to, why);
+	case TD_CONFIG_ESP_PROPOSALS:
+		return read_proposal(TD_IKE_PROTO_ESP, text, to, why);
 	case TD_CONFIG_INTEGERS:
 	case TD_CONFIG_BOOLEAN:
 		break;

@@ -3,7 +3,7 @@
 
 #include "control/config/schema.h"
 
-#define TD_CONFIG_WHY_MAX 128
+#define TD_CONFIG_WHY_MAX 288
 
 // Reads a string value by its key's type into its place. Returns 0 or -EINVAL; the place is then unchanged,
 // and why (TD_CONFIG_WHY_MAX bytes) may say more than that it is not allowed: "which ...".

@@ -48,14 +48,19 @@ static int refuse(struct td_config_report *report, const struct td_config_key *k
 	char allowed[TD_CONFIG_ALLOWED_MAX];
 	char value[VALUE_MAX];
 
-	td_config_report_setting(report, setting, "is %s%s%s; allowed is %s", value_text(setting, value),
-	    *why ? ", " : "", why, td_config_key_allowed(key, allowed));
+	// Why a proposal is refused ends with the words that there are.
+	if (strstr(why, "; allowed"))
+		td_config_report_setting(report, setting, "is %s, %s", value_text(setting, value), why);
+	else
+		td_config_report_setting(report, setting, "is %s%s%s; allowed is %s",
+		    value_text(setting, value), *why ? ", " : "", why, td_config_key_allowed(key, allowed));
 	return -EINVAL;
 }
 
 static int read_integer(const struct td_config_key *key, long long value, void *to, char *why)
 {
 	uint16_t half = (uint16_t)value;
+	uint64_t whole = (uint64_t)value;
 	int stored = (int)value;
 
 	if (value < key->low || value > key->high)
@@ -66,6 +71,8 @@ static int read_integer(const struct td_config_key *key, long long value, void *
 	}
 	if (key->size == sizeof(half))
 		memcpy(to, &half, sizeof(half));
+	else if (key->size == sizeof(whole))
+		memcpy(to, &whole, sizeof(whole));
 	else
 		memcpy(to, &stored, sizeof(stored));
 	return 0;
@@ -126,10 +133,22 @@ static int read_scalar(
 	return result ? refuse(report, key, setting, why) : 0;
 }
 
+static size_t element_size(enum td_config_type type)
+{
+	switch (type) {
+	case TD_CONFIG_INTEGERS:
+		return sizeof(int);
+	case TD_CONFIG_PREFIXES:
+		return sizeof(struct td_prefix);
+	default:
+		return sizeof(char *);
+	}
+}
+
 static int read_list(
     struct td_config_report *report, const struct td_config_key *key, config_setting_t *setting, void *base)
 {
-	size_t element = key->type == TD_CONFIG_INTEGERS ? sizeof(int) : sizeof(struct td_prefix);
+	size_t element = element_size(key->type);
 	unsigned max = (unsigned)(key->size / element);
 	char allowed[TD_CONFIG_ALLOWED_MAX];
 	int result = 0;
