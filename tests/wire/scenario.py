@@ -94,7 +94,7 @@ class Scenario:
         errors += [capture["error"] for capture in captures]
         middle = {
             key: sum(capture[key] for capture in captures)
-            for key in ("esp", "plaintext", "arp", "icmp", "other", "drops")
+            for key in ("esp", "ike", "plaintext", "arp", "icmp", "other", "drops")
         }
         middle["spis"] = sorted({int(spi) for capture in captures for spi in capture["spis"]})
         middle["examples"] = [example for capture in captures for example in capture["examples"]]

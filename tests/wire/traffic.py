@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 
+IKE_PORTS, NATT_PORTS = struct.pack("!HH", 500, 500), struct.pack("!HH", 4500, 4500)
 MARKER = b"tandem plaintext"  # in every payload: ESP must hide it
 HEADER = struct.Struct("!16s8sQ")
 PATTERN = bytes(range(256)) * 8
@@ -293,7 +294,7 @@ class Capture(Job):
         self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
         self.socket.bind((options.interface, ETH_P_ALL))
         self.socket.settimeout(0.1)
-        self.esp = self.plaintext = self.arp = self.icmp = self.other = self.drops = 0
+        self.esp = self.ike = self.plaintext = self.arp = self.icmp = self.other = self.drops = 0
         self.spis = {}
         self.examples = []
 
@@ -316,14 +317,21 @@ class Capture(Job):
             self.arp += 1
             return
         ipv4 = kind == b"\x08\x00" and length >= 34
-        if ipv4 and buffer[23] == 50 and buffer.find(MARKER, 0, length) < 0:
+        between_gateways = ipv4 and {bytes(buffer[26:30]), bytes(buffer[30:34])} <= self.gateways
+        offset = 14 + (buffer[14] & 15) * 4
+        ports = bytes(buffer[offset : offset + 4]) if between_gateways and buffer[23] == 17 else b""
+        marked = buffer.find(MARKER, 0, length) >= 0
+        # RFC 3948: behind the ports 4500 comes ESP, or IKE behind four zeros.
+        if (ports == IKE_PORTS or (ports == NATT_PORTS and not any(buffer[offset + 8 : offset + 12]))) and not marked:
+            self.ike += 1
+        elif (ipv4 and buffer[23] == 50 or ports == NATT_PORTS) and not marked:
             self.esp += 1
-            offset = 14 + (buffer[14] & 15) * 4
+            offset += 8 if ports else 0
             spi = int.from_bytes(buffer[offset : offset + 4], "big")
             self.spis[spi] = self.spis.get(spi, 0) + 1
-        elif ipv4 and buffer[23] == 1 and {bytes(buffer[26:30]), bytes(buffer[30:34])} <= self.gateways:
+        elif between_gateways and buffer[23] == 1:
             self.icmp += 1
-        elif kind in (b"\x08\x00", b"\x86\xdd") or buffer.find(MARKER, 0, length) >= 0:
+        elif kind in (b"\x08\x00", b"\x86\xdd") or marked:
             self.plaintext += 1
             if len(self.examples) < 4:
                 self.examples.append(buffer[14 : min(length, 78)].hex())
@@ -334,7 +342,7 @@ class Capture(Job):
         # Reading the counters clears them.
         _, drops = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self.drops += drops
-        names = ("esp", "plaintext", "arp", "icmp", "other", "drops", "spis", "examples")
+        names = ("esp", "ike", "plaintext", "arp", "icmp", "other", "drops", "spis", "examples")
         return {name: getattr(self, name) for name in names}
 
 
