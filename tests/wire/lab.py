@@ -9,6 +9,7 @@ ingress hook hides their frames from the kernel, which would otherwise answer be
 """
 
 import contextlib
+import json
 import os
 import time
 
@@ -78,9 +79,9 @@ class Gateway:
     def _bypass(local, remote):
         return f'{{ action = "bypass"; direction = "both"; local = "{local}/32"; remote = "{remote}"; }}'
 
-    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0, tunnel_keys=""):
+    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0, tunnel_keys="", device_keys=""):
         # The ring of the default 512 frames overflows when a loaded machine leaves the worker alone for a while.
-        device = f"framecnt=4096,qpairs={queue_pairs}"
+        device = f"framecnt=4096,qpairs={queue_pairs}{device_keys}"
         # The gateway talks to its own links in plaintext.
         own = (self._bypass(self.outside_address, "192.0.2.0/24"), self._bypass(self.inside_address, self.local))
         drain = f"drain_ms = {drain_ms}; " if drain_ms is not None else ""
@@ -154,6 +155,19 @@ class Lab:
             gateway.daemon.start()
         for gateway in self.gateways:
             gateway.daemon.wait_ready()
+
+    def lose_ike(self, percent):
+        """Loses so many of the gateways' IKE messages, at random. For daemons with device_keys=",qdisc_bypass=0"."""
+        for gateway in self.gateways:
+            table = "add table netdev loss; add chain netdev loss egress { type filter hook egress device out0 priority 0; }; "
+            rule = f"add rule netdev loss egress udp dport 500 numgen random mod 100 < {percent} counter drop"
+            gateway.namespace.run("nft", table + rule)
+
+    def lost_ike(self):
+        """How many that were."""
+        counts = [gateway.namespace.run("nft", "-j", "list", "table", "netdev", "loss").stdout for gateway in self.gateways]
+        rules = [entry["rule"] for count in counts for entry in json.loads(count)["nftables"] if "rule" in entry]
+        return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
 
     def stop_daemons(self):
         """Stops both; raises DaemonError if one did not end cleanly or its sanitizer reported."""

@@ -3,16 +3,11 @@
 
 import unittest
 
-from lab import Lab, wait_until
+from lab import SLOW, Lab, wait_until
+from negotiator import FILES, Negotiator, psk_keys
 from scenario import Scenario
 
-PSK = "a pre-shared key of the tests only"
-
-
-def psk_keys(more_a="", more_b=""):
-    """Tunnel keys of both gateways: one secret, gateway a starts."""
-    common = 'psk_file = "@DIR@/peer.psk"; retransmit_ms = 100; '
-    return {"a": common + 'start = "boot"; ' + more_a, "b": common + 'start = "respond"; ' + more_b}
+ROLLOVERS = 5 if SLOW else 10
 
 
 class Negotiated(unittest.TestCase):
@@ -21,39 +16,93 @@ class Negotiated(unittest.TestCase):
         self.addCleanup(self.lab.close)
 
     def start(self, keys, **config):
-        self.lab.start_daemons(keys=keys, files={"peer.psk": PSK}, **config)
-        for gateway in self.lab.gateways:
-            self.wait_up(gateway)
+        self.lab.start_daemons(keys=keys, files=FILES, **config)
+        self.negotiator = Negotiator(self.lab)
+        self.addCleanup(self.negotiator.close)
+        try:
+            self.negotiator.wait_up()
+        except TimeoutError as error:
+            self.fail(f"{error}\n{self.lab.diagnosis()}")
         self.lab.wait_path()
 
-    @staticmethod
-    def tunnel(gateway):
-        return next(one for one in gateway.rpc.call("tunnel.list")["tunnels"] if one["name"] == gateway.tunnel)
-
-    def wait_up(self, gateway):
-        try:
-            wait_until(lambda: self.tunnel(gateway)["established"], f"tunnel of gw-{gateway.side}")
-        except TimeoutError:
-            self.fail(self.lab.diagnosis())
+    def roll(self, traffic, count):
+        start = self.negotiator.rollovers
+        while self.negotiator.rollovers < start + count:
+            traffic.wait_packets(20)
+            self.negotiator.look()
 
     def assert_clean(self, scenario):
         scenario.finish()
+        self.negotiator.look()
         faults = scenario.faults()
+        unknown = set(scenario.results["middle"]["spis"]) - self.negotiator.used_spis
+        if unknown:
+            faults.append(f"ESP packets under keys that nobody announced: {unknown}")
         if faults:
             self.fail("\n".join([*faults, self.lab.diagnosis()]))
 
-    def spis(self, gateway):
-        return set(self.tunnel(gateway)["inbound_spis"])
-
-    def test_psk_and_rekeys_by_one_side(self):
-        self.start(psk_keys("rekey_ms = 1000; life_ms = 4000; ", "rekey_ms = 600000; life_ms = 660000; "))
+    def check_rollovers(self, keys, **config):
+        self.start(keys, **config)
         with Scenario(self.lab) as traffic:
             traffic.wait_packets(100)
-            seen = set(self.spis(self.lab.gw_a))
-            while len(seen) < 6:
-                traffic.wait_packets(50)
-                seen |= self.spis(self.lab.gw_a)
+            self.roll(traffic, ROLLOVERS)
             self.assert_clean(traffic)
+        self.negotiator.close()
+        self.lab.stop_daemons()
+
+    def test_one_side_rekeys(self):
+        slow = "rekey_ms = 600000; life_ms = 660000; "
+        self.check_rollovers(psk_keys("retransmit_ms = 100; ", a="rekey_ms = 500; life_ms = 4000; ", b=f'start = "respond"; {slow}'))
+
+    def test_both_sides_start_and_rekey(self):
+        self.check_rollovers(psk_keys("retransmit_ms = 100; rekey_ms = 500; life_ms = 4000; "))
+
+    def test_perfect_forward_secrecy(self):
+        self.check_rollovers(psk_keys('retransmit_ms = 100; rekey_ms = 500; life_ms = 4000; esp = [ "aes256gcm16-x25519" ]; '))
+
+    def test_ike_sa_is_rekeyed(self):
+        self.check_rollovers(psk_keys("retransmit_ms = 100; rekey_ms = 700; life_ms = 4000; ike_rekey_ms = 1000; "))
+
+    def test_udp_encapsulation(self):
+        self.check_rollovers(psk_keys("retransmit_ms = 100; rekey_ms = 500; life_ms = 4000; encapsulate = true; "))
+
+    def test_a_child_for_each_worker(self):
+        self.check_rollovers(
+            psk_keys("retransmit_ms = 100; rekey_ms = 700; life_ms = 5000; per_worker = true; "), workers=2, queue_pairs=2
+        )
+
+    def test_lost_messages(self):
+        self.start(psk_keys("retransmit_ms = 100; rekey_ms = 500; life_ms = 4000; "), device_keys=",qdisc_bypass=0")
+        self.lab.lose_ike(20)
+        with Scenario(self.lab) as traffic:
+            traffic.wait_packets(100)
+            self.roll(traffic, ROLLOVERS)
+            self.assert_clean(traffic)
+        self.assertGreater(self.lab.lost_ike(), 0, "the test lost messages")
+        self.negotiator.close()
+        self.lab.stop_daemons()
+
+    def test_first_packet_brings_the_tunnel_up(self):
+        keys = psk_keys("retransmit_ms = 100; ", a='start = "trap"; ', b='start = "respond"; ')
+        self.lab.start_daemons(keys=keys, files=FILES)
+        self.negotiator = Negotiator(self.lab)
+        self.addCleanup(self.negotiator.close)
+        self.assertFalse(self.negotiator.tunnel("a")["established"])
+        self.lab.wait_path()
+        self.negotiator.wait_up()
+        self.negotiator.close()
+        self.lab.stop_daemons()
+
+    def test_killed_and_started_again(self):
+        self.start(psk_keys("retransmit_ms = 100; "))
+        killed = self.lab.gw_b.daemon
+        killed.process.kill()
+        killed.process.wait()
+        killed.close_rpc()
+        killed.start().wait_ready()
+        wait_until(lambda: self.negotiator.tunnel("b")["established"], "the tunnel comes back")
+        self.lab.wait_path()
+        self.negotiator.close()
         self.lab.stop_daemons()
 
 

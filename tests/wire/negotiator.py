@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Follows two gateways that negotiate their keys: which keys there are, and how often they were replaced."""
+
+from lab import wait_until
+from rpc import Rpc
+
+PSK = "a pre-shared key of tests and demo only"
+
+
+def psk_keys(common="", **sides):
+    """Keys of both gateways' tunnel, and the file they name: {"a": ..., "b": ...}. Both want the tunnel up from the start."""
+    return {side: f'psk_file = "@DIR@/peer.psk"; {common}{sides.get(side, "")}' for side in ("a", "b")}
+
+
+FILES = {"peer.psk": PSK}
+
+
+class Negotiator:
+    """Call look() now and then: the daemons drop events that wait for too long."""
+
+    def __init__(self, lab):
+        self.gateways = {"a": lab.gw_a, "b": lab.gw_b}
+        self.events = {}
+        self.keys = {side: set() for side in self.gateways}  # inbound SPIs
+        self.switches = {side: 0 for side in self.gateways}
+        self.lost_events = 0
+        for side, gateway in self.gateways.items():
+            self.events[side] = Rpc(gateway.daemon.socket_path)
+            self.events[side].subscribe()
+
+    def close(self):
+        for connection in self.events.values():
+            connection.close()
+
+    def tunnel(self, side):
+        name = self.gateways[side].tunnel
+        return next(one for one in self.gateways[side].rpc.call("tunnel.list")["tunnels"] if one["name"] == name)
+
+    def wait_up(self, timeout=30.0):
+        for side in self.gateways:
+            wait_until(lambda: self.tunnel(side)["established"], f"tunnel of gw-{side} is up", timeout)
+        for side in self.gateways:
+            self.keys[side] |= set(self.tunnel(side)["inbound_spis"])
+
+    def look(self, timeout=0.01):
+        """Takes the events that there are."""
+        for side, connection in self.events.items():
+            while (event := connection.next_event(timeout)) is not None:
+                kind = event["event"]
+                if kind == "child_installed":
+                    self.keys[side].add(event["spi_in"])
+                elif kind == "child_switched":
+                    self.switches[side] += 1
+                elif kind == "events_lost":
+                    self.lost_events += event.get("count", 1)
+
+    @property
+    def rollovers(self):
+        """How often gateway a took another key to send with."""
+        return self.switches["a"]
+
+    @property
+    def used_spis(self):
+        return set().union(*self.keys.values())
