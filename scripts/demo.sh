@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Installs what is missing, builds, and shows 30 key rollovers under traffic without a lost packet.
-# Options are those of demo_rollover.py, e.g. --rollovers 100.
+# Installs what is missing, builds, and shows 30 key rollovers under traffic without a lost packet: keys negotiated by
+# IKEv2, or with --injected given by a controller. Options are those of rollover.py, e.g. --rollovers 100.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -27,7 +27,7 @@ echo "Building."
 quietly "$ROOT/build/logs/demo-build.log" build build || exit 1
 
 # In the background, because bash runs a trap only after a foreground command ended.
-/usr/bin/python3 -B "$ROOT/scripts/demo_rollover.py" "$@" &
+/usr/bin/python3 -B "$ROOT/scripts/rollover.py" "$@" &
 child=$!
 wait "$child"
 status=$?

@@ -113,6 +113,9 @@ int td_ike_tunnel_add(
 	tunnel->config = *config;
 	td_hash_link(&peer->ike->tunnels, &tunnel->by_life, life_hash(life));
 	TAILQ_INSERT_TAIL(&peer->tunnels, tunnel, of_peer);
+	uint64_t life_ns = td_life_tunnel_config(life)->hard_ns;
+	if (life_ns && (peer->shortest_life_ns == 0 || life_ns < peer->shortest_life_ns))
+		peer->shortest_life_ns = life_ns;
 	return 0;
 }
 

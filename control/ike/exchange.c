@@ -15,8 +15,9 @@ void td_ike_chain_start(struct td_ike *ike, struct td_ike_chain *chain)
 
 // ---- requests ---------------------------------------------------------------------------------
 
-// How long a request goes unanswered before the peer counts as dead: all its tries, each waiting half as long again
-// as the one before. A request that hurries is sent more often, but nobody is given up for it any earlier.
+// How long a request goes unanswered before the peer counts as dead: all its tries, each waiting half as long
+// again as the one before. A request that hurries is sent more often, but nobody is given up for it any
+// earlier.
 static uint64_t patience(const struct td_ike_peer_config *config)
 {
 	uint64_t wait = config->retransmit_ns, sum = 0;
@@ -31,7 +32,8 @@ static void retransmit_arm(struct td_ike_sa *sa)
 	struct td_ike_exchange *exchange = &sa->exchange;
 	uint64_t next = td_ike_now(sa->ike) + exchange->wait_ns;
 
-	td_timers_set(sa->ike->env.timers, &exchange->timer, next < exchange->give_up_ns ? next : exchange->give_up_ns);
+	td_timers_set(
+	    sa->ike->env.timers, &exchange->timer, next < exchange->give_up_ns ? next : exchange->give_up_ns);
 }
 
 static void retransmit_due(void *context)
@@ -41,6 +43,11 @@ static void retransmit_due(void *context)
 	struct td_ike *ike = sa->ike;
 
 	if (td_ike_now(ike) >= exchange->give_up_ns) {
+		// The children are the successor's, and the answer that the peer waits for is kept here.
+		if (sa->state == TD_IKE_REKEYED) {
+			td_ike_exchange_drop(sa);
+			return;
+		}
 		ike->stats.dead++;
 		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead",
 		    "the peer does not answer");
@@ -49,24 +56,32 @@ static void retransmit_due(void *context)
 	ike->stats.retransmitted++;
 	td_ike_packets_send(sa, &exchange->packets);
 	// Growing by half: with a request that hurries the pace stays.
-	if (!exchange->task || exchange->task->deadline_ns == 0 ||
-	    td_ike_now(ike) >= exchange->task->deadline_ns)
+	if (td_ike_now(ike) >= exchange->hurry_until_ns)
 		exchange->wait_ns += exchange->wait_ns / 2;
 	retransmit_arm(sa);
 }
 
-// The time to the first retransmission: the peer's configured one, or a share of what is left to the child
-// that is to be replaced in time (S1).
+// By when the exchange should be over: the end of the child that it replaces, or else, because the next
+// request waits for this one, the shortest life of the peer's children (S1).
+static uint64_t hurry_until(const struct td_ike_sa *sa)
+{
+	const struct td_ike_task *task = sa->exchange.task;
+	uint64_t now = td_ike_now(sa->ike);
+
+	if (task && task->deadline_ns > now && task->deadline_ns != UINT64_MAX)
+		return task->deadline_ns;
+	return sa->peer->shortest_life_ns ? now + sa->peer->shortest_life_ns : now;
+}
+
+// The time to the first retransmission: the configured one, or a share of the time that is left.
 static uint64_t first_wait(const struct td_ike_sa *sa)
 {
 	uint64_t wait = sa->peer->config.retransmit_ns;
-	const struct td_ike_task *task = sa->exchange.task;
-	uint64_t now = td_ike_now(sa->ike);
+	uint64_t share = (sa->exchange.hurry_until_ns - td_ike_now(sa->ike)) / TD_IKE_RETRANSMIT_SHARE;
 	uint64_t floor = TD_IKE_RETRANSMIT_MIN_MS * 1000000ull;
 
-	if (!task || task->deadline_ns <= now)
+	if (share == 0)
 		return wait;
-	uint64_t share = (task->deadline_ns - now) / TD_IKE_RETRANSMIT_SHARE;
 	if (share < floor)
 		share = floor;
 	return share < wait ? share : wait;
@@ -78,6 +93,7 @@ static void exchange_start(
 	struct td_ike_exchange *exchange = &sa->exchange;
 
 	exchange->answered = answered;
+	exchange->hurry_until_ns = hurry_until(sa);
 	exchange->wait_ns = first_wait(sa);
 	exchange->give_up_ns = td_ike_now(sa->ike) + patience(&sa->peer->config);
 	exchange->timer = (struct td_timer){.fn = retransmit_due, .context = sa};
@@ -187,6 +203,10 @@ void td_ike_answer_again(struct td_ike_sa *sa)
 	struct td_ike_child *child;
 
 	sa->ike->stats.answered_again++;
+	// A replaced SA stays as long as the peer needs it.
+	if (sa->state == TD_IKE_REKEYED)
+		td_timers_set(
+		    sa->ike->env.timers, &sa->end_timer, td_ike_now(sa->ike) + TD_IKE_OLD_MS * 1000000ull);
 	// The peer had no answer yet, so it has none of the children that were made by it.
 	TAILQ_FOREACH (child, &sa->children, of_sa)
 		if (child->life->state == TD_CHILD_PENDING)
@@ -315,7 +335,9 @@ void td_ike_tasks_run(struct td_ike_sa *sa)
 			return;
 		td_ike_negotiation_clear(sa);
 		sa->exchange.task = NULL;
-		td_ike_task_failed(task, TD_FAIL_TEMPORARY, strerror(-ret));
+		// What is there already, or gone, needs nothing.
+		if (ret != -EALREADY)
+			td_ike_task_failed(task, TD_FAIL_TEMPORARY, strerror(-ret));
 		td_ike_task_free(task);
 	}
 }

@@ -113,7 +113,7 @@ struct td_ike_exchange {
 	uint8_t type; // enum td_ike_exchange_type
 	uint32_t id;
 	struct td_ike_packets packets;
-	uint64_t wait_ns;
+	uint64_t wait_ns, hurry_until_ns;
 	uint64_t give_up_ns;
 	struct td_timer timer;
 	struct td_ike_task *task; // that it does; owned
@@ -183,6 +183,7 @@ struct td_ike_peer {
 	TAILQ_HEAD(, td_ike_tunnel) tunnels;
 	TAILQ_HEAD(, td_ike_sa) sas;
 	struct td_ike_task_list waiting; // CREATE tasks without an IKE SA
+	uint64_t shortest_life_ns; // of the children of its tunnels; 0: none ends
 	struct td_timer start_timer;
 };
 
@@ -352,8 +353,8 @@ void td_ike_child_activated(struct td_ike_child *child);
 // rekey_ike.c: CREATE_CHILD_SA for the IKE SA.
 int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task);
 void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
-// The peer deletes an SA while our request to rekey it is under way: the peer's own successor, if there is
-// one, has won, whatever the answer says.
+// The peer has deleted or forgotten an SA while our request to rekey it is under way: the peer's own
+// successor, if there is one, has won, whatever the answer would say.
 void td_ike_rekey_overtaken(struct td_ike_sa *sa);
 // The peer asks for something on an SA: if that is its successor of one that this side is rekeying, it has
 // won.

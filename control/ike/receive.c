@@ -21,27 +21,34 @@ bool td_ike_hint_allowed(struct td_ike *ike)
 	return ike->hints++ < TD_IKE_HINTS_PER_S;
 }
 
-static void clear_answer(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
-    uint8_t exchange, struct td_ike_chain *chain)
+static void clear_send(struct td_ike *ike, const struct td_path *path, struct td_ike_header header,
+    const struct td_ike_chain *chain)
 {
 	uint8_t message[512];
 	struct td_writer writer = {.data = message, .capacity = sizeof(message)};
+
+	header.next_payload = chain->first;
+	header.version = TD_IKE_VERSION;
+	header.length = (uint32_t)(TD_IKE_HEADER_BYTES + chain->writer.length);
+	td_ike_header_write(&writer, &header);
+	td_writer_bytes(&writer, chain->writer.data, chain->writer.length);
+	if (!writer.overflow)
+		ike->env.send(ike->env.context, path, message, writer.length);
+}
+
+static void clear_answer(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
+    uint8_t exchange, const struct td_ike_chain *chain)
+{
 	struct td_ike_header answer = {
 	    .spi_i = header->spi_i,
 	    .spi_r = header->spi_r,
-	    .next_payload = chain->first,
-	    .version = TD_IKE_VERSION,
 	    .exchange = exchange,
 	    .flags =
 	        TD_IKE_FLAG_RESPONSE | (header->flags & TD_IKE_FLAG_INITIATOR ? 0 : TD_IKE_FLAG_INITIATOR),
 	    .message_id = header->message_id,
-	    .length = (uint32_t)(TD_IKE_HEADER_BYTES + chain->writer.length),
 	};
 
-	td_ike_header_write(&writer, &answer);
-	td_writer_bytes(&writer, chain->writer.data, chain->writer.length);
-	if (!writer.overflow)
-		ike->env.send(ike->env.context, path, message, writer.length);
+	clear_send(ike, path, answer, chain);
 }
 
 // The peer believes in an IKE SA that is not here: says so, with the token that proves it (RFC 6290 4.4).
@@ -75,6 +82,7 @@ static void clear_received(struct td_ike_sa *sa, const struct td_ike_payloads *p
 		return;
 	if (token && sa->peer_token_length > 0 && token->data.length == sa->peer_token_length &&
 	    td_equal_constant_time(token->data.data, sa->peer_token, sa->peer_token_length)) {
+		td_ike_rekey_overtaken(sa);
 		td_ike_sa_close(sa, "ike_dead", "the peer has forgotten the IKE SA and proves it (RFC 6290)");
 		return;
 	}
@@ -208,6 +216,32 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 		request_received(sa, header, inside, first);
 }
 
+static struct td_ike_sa *established_between(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
+{
+	struct td_ike_sa *sa;
+
+	LIST_FOREACH (sa, &ike->sas, all)
+		if (sa->state == TD_IKE_ESTABLISHED && td_ip_equal(&sa->path.remote, remote) &&
+		    td_ip_equal(&sa->path.local, local))
+			return sa;
+	return NULL;
+}
+
+// Somebody has no SA for our ESP packets, and no IKE SA to say so with (RFC 7296 1.5): we ask who should have
+// both.
+static void hint_received(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header, struct td_bytes body)
+{
+	struct td_ike_sa *sa = established_between(ike, &path->local, &path->remote);
+	struct td_ike_payloads payloads;
+
+	ike->stats.unexpected++;
+	if (sa && td_ike_payloads_read(body, header->next_payload, &payloads) == 0 &&
+	    td_ike_notify_find(&payloads, TD_N_INVALID_SPI))
+		td_ike_probe(sa);
+}
+
 // A message for an SA, or for none.
 static void sa_received(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
     struct td_bytes message)
@@ -217,6 +251,10 @@ static void sa_received(struct td_ike *ike, const struct td_path *path, const st
 	struct td_ike_sa *sa = td_ike_sa_find(ike, own_spi);
 	struct td_ike_payloads payloads;
 
+	if (header->spi_i == 0 && header->exchange == TD_IKE_INFORMATIONAL && !td_ike_is_response(header)) {
+		hint_received(ike, path, header, body);
+		return;
+	}
 	if (!sa || sa->initiator == ((header->flags & TD_IKE_FLAG_INITIATOR) != 0)) {
 		spi_unknown(ike, path, header);
 		return;
@@ -274,28 +312,27 @@ void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_by
 void td_ike_unknown_spi(
     struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote, uint32_t spi)
 {
-	struct td_ike_sa *sa;
+	struct td_ike_sa *sa = established_between(ike, local, remote);
 	struct td_path path = {
 	    .local = *local, .remote = *remote, .local_port = TD_IKE_PORT, .remote_port = TD_IKE_PORT};
 	struct td_ike_chain chain;
 	uint8_t wire[4] = {(uint8_t)(spi >> 24), (uint8_t)(spi >> 16), (uint8_t)(spi >> 8), (uint8_t)spi};
 
 	td_ike_bury(ike);
-	LIST_FOREACH (sa, &ike->sas, all)
-		if (sa->state == TD_IKE_ESTABLISHED && td_ip_equal(&sa->path.remote, remote) &&
-		    td_ip_equal(&sa->path.local, local)) {
-			td_ike_probe(sa);
-			return;
-		}
+	if (sa) {
+		td_ike_probe(sa);
+		return;
+	}
 	// Without an IKE SA nothing can be said with authority: a hint (RFC 7296 1.5), which makes the peer
 	// ask. Only to those whom the configuration knows.
 	if (!td_ike_peer_next(ike, &path, NULL) || !td_ike_hint_allowed(ike))
 		return;
-	struct td_ike_header header = {.flags = 0, .message_id = 0};
+	// RFC 7296 1.5: a request of nobody's.
+	struct td_ike_header header = {.exchange = TD_IKE_INFORMATIONAL, .flags = TD_IKE_FLAG_INITIATOR};
 	td_ike_chain_start(ike, &chain);
 	td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_INVALID_SPI,
 	    (struct td_bytes){wire, sizeof(wire)});
-	clear_answer(ike, &path, &header, TD_IKE_INFORMATIONAL, &chain);
+	clear_send(ike, &path, header, &chain);
 }
 
 void td_ike_peer_moved(

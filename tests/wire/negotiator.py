@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Follows two gateways that negotiate their keys: which keys there are, and how often they were replaced."""
 
+import time
+
 from lab import wait_until
 from rpc import Rpc
 
@@ -42,10 +44,11 @@ class Negotiator:
         for side in self.gateways:
             self.keys[side] |= set(self.tunnel(side)["inbound_spis"])
 
-    def look(self, timeout=0.01):
-        """Takes the events that there are."""
+    def look(self):
+        """Takes the events that there are, but not for long: new ones keep coming."""
         for side, connection in self.events.items():
-            while (event := connection.next_event(timeout)) is not None:
+            deadline = time.monotonic() + 0.2
+            while time.monotonic() < deadline and (event := connection.next_event(0.01)) is not None:
                 kind = event["event"]
                 if kind == "child_installed":
                     self.keys[side].add(event["spi_in"])
