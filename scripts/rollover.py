@@ -119,6 +119,7 @@ class Negotiated:
             if time.monotonic() > deadline:
                 raise RuntimeError("no rollover for 30 s")
             self.negotiator.look()
+            time.sleep(0.02)
         return self.negotiator.rollovers - self.before
 
     def finish(self):

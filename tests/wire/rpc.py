@@ -96,6 +96,13 @@ class Rpc:
     def subscribe(self):
         self.call("events.subscribe")
 
+    def past_events(self):
+        """All events that were sent before now: the answer to a request comes behind them."""
+        self.call("version")
+        events = list(self._events)
+        self._events.clear()
+        return events
+
     def next_event(self, timeout=10.0):
         """The next event's params ({"event": KIND, ...}), or None when none comes in time."""
         if self._events:

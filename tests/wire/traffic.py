@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 
+CAPTURE_LAST_S = 3.0
 IKE_PORTS, NATT_PORTS = struct.pack("!HH", 500, 500), struct.pack("!HH", 4500, 4500)
 MARKER = b"tandem plaintext"  # in every payload: ESP must hide it
 HEADER = struct.Struct("!16s8sQ")
@@ -300,16 +301,19 @@ class Capture(Job):
 
     def work(self):
         buffer = bytearray(256)
-        while True:
+        end = None
+        while end is None or time.monotonic() < end:
             try:
                 length, address = self.socket.recvfrom_into(buffer)
+                if address[2] != socket.PACKET_OUTGOING:
+                    self.take(buffer, length)
             except socket.timeout:
                 # Only once the queue is empty: what was captured counts.
                 if self.stopping.is_set():
                     break
-                continue
-            if address[2] != socket.PACKET_OUTGOING:
-                self.take(buffer, length)
+            # Key changes may never leave the link quiet.
+            if end is None and self.stopping.is_set():
+                end = time.monotonic() + CAPTURE_LAST_S
 
     def take(self, buffer, length):
         kind = buffer[12:14]
