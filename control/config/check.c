@@ -173,7 +173,7 @@ int td_config_check(struct td_config_report *report, config_setting_t *root, con
 	td_config_check_ports(&check);
 	check_buffers(&check);
 	if (td_config_check_routes(&check) || td_config_check_tunnels(&check) ||
-	    td_config_check_policies(&check))
+	    td_config_check_ike(&check) || td_config_check_policies(&check))
 		return -ENOMEM;
 	return 0;
 }

@@ -21,6 +21,7 @@ struct td_config_check {
 void td_config_check_ports(const struct td_config_check *check);
 int td_config_check_routes(const struct td_config_check *check);
 int td_config_check_tunnels(const struct td_config_check *check);
+int td_config_check_ike(const struct td_config_check *check);
 int td_config_check_policies(const struct td_config_check *check);
 
 // Element i of a list of the file, or NULL when it is not a group, and so was not read.

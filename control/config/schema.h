@@ -36,6 +36,7 @@ enum td_config_flag {
 	TD_CONFIG_INTERFACE = 8, // a prefix that is the address of an interface on its network
 	TD_CONFIG_PART = 16, // in the optional part of the section's structure
 	TD_CONFIG_SECRET = 32, // a file that nobody else may read
+	TD_CONFIG_SHARED = 64, // of an IKE SA: tunnels that share it have the same
 };
 
 struct td_config_word {
