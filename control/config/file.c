@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config/file.h"
 
+#include "control/config/integer.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -67,19 +69,34 @@ static FILE *open_included(const char *directory, const char *name)
 	return stream;
 }
 
-// Looks through a stream, and what it includes, for directories that libconfig would be made to read. What
-// cannot be opened at all is left to libconfig, which knows whether the line is in a comment. shown is
-// the name for messages, NULL for the main file.
+static void check_integer(
+    const struct include_check *check, const char *line, const char *shown, unsigned number, bool *comment)
+{
+	size_t length;
+	const char *integer = td_config_cut_integer(line, comment, &length);
+
+	if (integer)
+		td_config_report_line(check->report, shown, number,
+		    "%.*s does not fit into 32 bits; allowed is %.*sL", (int)length, integer, (int)length,
+		    integer);
+}
+
+// Looks through a stream, and what it includes, for integers that would be cut and for directories that
+// libconfig would be made to read. What cannot be opened at all is left to libconfig, which knows whether the
+// line is in a comment. shown is the name for messages, NULL for the main file.
 static int check_includes(struct include_check *check, FILE *stream, const char *shown, unsigned depth)
 {
 	char *line = NULL;
 	size_t size = 0;
+	bool comment = false;
 	int result = 0;
 
 	for (unsigned number = 1; !result && getline(&line, &size, stream) >= 0; number++) {
-		const char *name = include_name(line);
+		const char *name;
 		FILE *included;
 
+		check_integer(check, line, shown, number, &comment);
+		name = comment ? NULL : include_name(line);
 		if (!name)
 			continue;
 		errno = 0;
@@ -117,8 +134,8 @@ static int parse(struct td_config_report *report, config_t *file, FILE *stream, 
 	struct include_check check = {.report = report, .directory = directory};
 	int result = check_includes(&check, stream, NULL, 0);
 
-	if (result)
-		return result;
+	if (result || report->count)
+		return result ? result : -EINVAL;
 	rewind(stream);
 	config_set_include_dir(file, directory);
 	if (config_read(file, stream))

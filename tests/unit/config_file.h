@@ -24,7 +24,7 @@ static inline void make_directory(void)
 
 static inline void remove_directory(void)
 {
-	static const char *const names[] = {"t.conf", "part.conf", "sub"};
+	static const char *const names[] = {"t.conf", "part.conf", "sub", "psk", "key", "open", "public"};
 	char path[128];
 
 	for (size_t i = 0; i < COUNT(names); i++) {
