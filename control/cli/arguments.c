@@ -239,6 +239,10 @@ static enum td_exit operand_take(struct td_call *call, const char *argument)
 	if (i == limit)
 		return wrong(call, "unexpected argument", argument);
 	call->operands[i] = argument;
+	if (kind == TD_OPERAND_TUNNEL)
+		return json_object_set_new(call->params, "tunnel", json_string(argument)) == 0
+		           ? TD_EXIT_OK
+		           : wrong(call, "the name is not UTF-8 text", NULL);
 	if (kind != TD_OPERAND_SPI && kind != TD_OPERAND_ID)
 		return TD_EXIT_OK;
 	if (!td_number_parse(argument, UINT32_MAX, &number))
@@ -262,6 +266,7 @@ static enum td_exit required_check(const struct td_call *call)
 		    [TD_OPERAND_SPI] = "SPI",
 		    [TD_OPERAND_ID] = "ID",
 		    [TD_OPERAND_FILE] = "FILE",
+		    [TD_OPERAND_TUNNEL] = "TUNNEL",
 		    [TD_OPERAND_CALL] = "METHOD",
 		};
 		return wrong(call, "missing argument", names[call->command->operand]);

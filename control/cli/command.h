@@ -25,7 +25,14 @@ struct td_option {
 	const char *help;
 };
 
-enum td_operand_kind { TD_OPERAND_NONE, TD_OPERAND_SPI, TD_OPERAND_ID, TD_OPERAND_FILE, TD_OPERAND_CALL };
+enum td_operand_kind {
+	TD_OPERAND_NONE,
+	TD_OPERAND_SPI,
+	TD_OPERAND_ID,
+	TD_OPERAND_FILE,
+	TD_OPERAND_TUNNEL,
+	TD_OPERAND_CALL
+};
 
 struct td_call {
 	const struct td_command *command;
@@ -79,12 +86,14 @@ enum td_exit td_run_trace_show(struct td_call *call);
 enum td_exit td_run_capture_start(struct td_call *call);
 enum td_exit td_run_capture_stop(struct td_call *call);
 enum td_exit td_run_ping(struct td_call *call);
+enum td_exit td_run_tunnel_wait(struct td_call *call);
 
 // What people see.
 void td_print_done(const json_t *result);
 void td_print_spi(const json_t *result);
 void td_print_sas(const json_t *result);
 void td_print_tunnels(const json_t *result);
+void td_print_ike_sas(const json_t *result);
 void td_print_policies(const json_t *result);
 void td_print_workers(const json_t *result);
 void td_print_ports(const json_t *result);

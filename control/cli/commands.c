@@ -59,6 +59,15 @@ static const struct td_option sa_list_options[] = {
     {"tunnel", TD_OPTION_TEXT, false, "TUNNEL", "only those of this tunnel"},
     {0},
 };
+static const struct td_option tunnel_rekey_options[] = {
+    {"ike", TD_OPTION_FLAG, false, NULL, "the IKE SA instead of the SAs of the tunnel"},
+    {0},
+};
+static const struct td_option tunnel_wait_options[] = {
+    {"established", TD_OPTION_FLAG, false, NULL, "until it has keys (what is waited for anyway)"},
+    {"timeout", TD_OPTION_LOCAL, false, "SECONDS", "give up after so long (default: never)"},
+    {0},
+};
 static const struct td_option policy_add_options[] = {
     {"action", TD_OPTION_TEXT, true, "protect|bypass|discard", "what happens to packets that match"},
     {"direction", TD_OPTION_TEXT, false, "in|out|both", "default both"},
@@ -122,7 +131,18 @@ const struct td_command td_commands[] = {
     {"sa", "list", "sa.list", "list the SAs", TD_OPERAND_NONE, sa_list_options, td_call_run, td_print_sas},
     {"sa", "load", "sa.add", "install a JSON list of SA objects, all or none of them", TD_OPERAND_FILE,
         no_options, td_run_sa_load, td_print_done},
-    LIST("tunnel", "tunnel.list", "list the tunnels", td_print_tunnels),
+    {"tunnel", "list", "tunnel.list", "list the tunnels", TD_OPERAND_NONE, sa_list_options, td_call_run,
+        td_print_tunnels},
+    {"tunnel", "up", "tunnel.up", "negotiate the keys of a tunnel", TD_OPERAND_TUNNEL, no_options,
+        td_call_run, td_print_done},
+    {"tunnel", "down", "tunnel.down", "delete the SAs of a negotiated tunnel, at the peer too",
+        TD_OPERAND_TUNNEL, no_options, td_call_run, td_print_done},
+    {"tunnel", "rekey", "tunnel.rekey", "negotiate new keys now", TD_OPERAND_TUNNEL, tunnel_rekey_options,
+        td_call_run, td_print_done},
+    {"tunnel", "wait", "tunnel.list", "wait until a tunnel has keys", TD_OPERAND_TUNNEL, tunnel_wait_options,
+        td_run_tunnel_wait, NULL},
+    LIST("ike", "ike.list", "list the IKE SAs", td_print_ike_sas),
+    {"ike", "stats", "ike.stats", "counters of IKE", TD_OPERAND_NONE, no_options, td_call_run, td_print_done},
     LIST(
         "policy", "policy.list", "list the policies in the order in which they are tried", td_print_policies),
     {"policy", "add", "policy.add", "put a policy into the list", TD_OPERAND_NONE, policy_add_options,
@@ -171,6 +191,7 @@ void td_command_usage(const struct td_command *command, bool long_form)
 	    [TD_OPERAND_SPI] = " SPI",
 	    [TD_OPERAND_ID] = " ID",
 	    [TD_OPERAND_FILE] = " FILE",
+	    [TD_OPERAND_TUNNEL] = " TUNNEL",
 	    [TD_OPERAND_CALL] = " METHOD [JSON]",
 	};
 	const struct td_option *option;

@@ -90,12 +90,14 @@ void td_print_tunnels(const json_t *result)
 	    {"LOCAL-NETS", "local", TD_CELL_TEXT},
 	    {"REMOTE-NETS", "remote", TD_CELL_TEXT},
 	    {"ESTABLISHED", "established", TD_CELL_TEXT},
+	    {"STATE", "state", TD_CELL_TEXT},
 	    {"OUT-SPI", "outbound_spi", TD_CELL_SPI},
 	    {"IN-SPIS", "inbound_spis", TD_CELL_SPI},
 	    {"PACKETS-IN", "packets_in", TD_CELL_NUMBER},
 	    {"PACKETS-OUT", "packets_out", TD_CELL_NUMBER},
 	    {"BYTES-IN", "bytes_in", TD_CELL_NUMBER},
 	    {"BYTES-OUT", "bytes_out", TD_CELL_NUMBER},
+	    {"LAST-ERROR", "last_error", TD_CELL_TEXT},
 	};
 
 	json_t *tunnels = json_object_get(result, "tunnels"), *tunnel;
@@ -106,8 +108,32 @@ void td_print_tunnels(const json_t *result)
 		// 0: none was learned.
 		if (json_integer_value(json_object_get(tunnel, "pmtu")) == 0)
 			json_object_set_new(tunnel, "pmtu", json_string("-"));
+		if (!json_is_true(json_object_get(tunnel, "negotiated")))
+			json_object_set_new(tunnel, "state", json_string("injected"));
+		if (json_string_length(json_object_get(tunnel, "last_error")) == 0)
+			json_object_set_new(tunnel, "last_error", json_string("-"));
 	}
 	td_table_print(tunnels, columns, COUNT(columns));
+}
+
+void td_print_ike_sas(const json_t *result)
+{
+	static const struct td_column columns[] = {
+	    {"INITIATOR-SPI", "spi_i", TD_CELL_TEXT},
+	    {"RESPONDER-SPI", "spi_r", TD_CELL_TEXT},
+	    {"TUNNEL", "tunnel", TD_CELL_TEXT},
+	    {"ROLE", "role", TD_CELL_TEXT},
+	    {"STATE", "state", TD_CELL_TEXT},
+	    {"LOCAL", "local_address", TD_CELL_TEXT},
+	    {"REMOTE", "remote_address", TD_CELL_TEXT},
+	    {"PORT", "remote_port", TD_CELL_NUMBER},
+	    {"REMOTE-ID", "remote_id", TD_CELL_TEXT},
+	    {"SUITE", "suite", TD_CELL_TEXT},
+	    {"CHILDREN", "children", TD_CELL_NUMBER},
+	    {"AGE-MS", "age_ms", TD_CELL_NUMBER},
+	};
+
+	td_table_print(json_object_get(result, "ike_sas"), columns, COUNT(columns));
 }
 
 // "any" or "500" or "500-510", under a new key.

@@ -226,8 +226,8 @@ static void event_field_print(const char *key, const json_t *value)
 {
 	if (json_is_string(value))
 		printf(" %s=%s", key, json_string_value(value));
-	else if (json_is_integer(value) && strcmp(key, "spi") == 0)
-		printf(" spi=0x%08llx", (unsigned long long)json_integer_value(value));
+	else if (json_is_integer(value) && strncmp(key, "spi", 3) == 0)
+		printf(" %s=0x%08llx", key, (unsigned long long)json_integer_value(value));
 	else if (json_is_integer(value))
 		printf(" %s=%" JSON_INTEGER_FORMAT, key, json_integer_value(value));
 }

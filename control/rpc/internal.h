@@ -78,11 +78,22 @@ int td_rpc_tunnel_read(struct td_rpc_call *call, const json_t *item, struct td_t
 
 // lists.c
 int td_rpc_sa_list(struct td_rpc_call *call);
-int td_rpc_tunnel_list(struct td_rpc_call *call);
 int td_rpc_worker_list(struct td_rpc_call *call);
 int td_rpc_port_list(struct td_rpc_call *call);
 int td_rpc_drop_list(struct td_rpc_call *call);
 int td_rpc_suite_list(struct td_rpc_call *call);
+
+// tunnels.c
+extern const struct td_rpc_field td_rpc_tunnel_list_fields[], td_rpc_tunnel_fields[],
+    td_rpc_tunnel_rekey_fields[];
+int td_rpc_tunnel_list(struct td_rpc_call *call);
+int td_rpc_tunnel_up(struct td_rpc_call *call);
+int td_rpc_tunnel_down(struct td_rpc_call *call);
+int td_rpc_tunnel_rekey(struct td_rpc_call *call);
+int td_rpc_ike_list(struct td_rpc_call *call);
+int td_rpc_ike_stats(struct td_rpc_call *call);
+// Whether SAs of a tunnel may be changed from outside. Returns 0 or -EBUSY with call->error.
+int td_rpc_injected_check(struct td_rpc_call *call, const struct td_tunnel *tunnel);
 
 // policies.c
 int td_rpc_policy_list(struct td_rpc_call *call);
@@ -115,6 +126,8 @@ int td_rpc_list_end(struct td_rpc_call *call);
 json_t *td_rpc_json_text(const char *text);
 json_t *td_rpc_json_ip(const struct td_ip *ip);
 json_t *td_rpc_json_prefix(const struct td_prefix *prefix); // lists.c; family 0: "any"
+json_t *td_rpc_json_prefixes(const struct td_prefix *prefixes, unsigned count); // lists.c
+void td_rpc_sa_stats(const struct td_sa *sa, struct td_sa_stats *stats); // lists.c
 
 // client.c
 // Takes the descriptor. Returns 0 or -errno (the descriptor is closed then).

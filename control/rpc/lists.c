@@ -16,7 +16,7 @@ json_t *td_rpc_json_prefix(const struct td_prefix *prefix)
 	return json_string(prefix->ip.family ? td_prefix_format(prefix, text) : "any");
 }
 
-static json_t *prefixes_json(const struct td_prefix *prefixes, unsigned count)
+json_t *td_rpc_json_prefixes(const struct td_prefix *prefixes, unsigned count)
 {
 	json_t *list = json_array();
 
@@ -27,7 +27,7 @@ static json_t *prefixes_json(const struct td_prefix *prefixes, unsigned count)
 
 // ---- SAs --------------------------------------------------------------------------------------
 
-static void stats_read(const struct td_sa *sa, struct td_sa_stats *stats)
+void td_rpc_sa_stats(const struct td_sa *sa, struct td_sa_stats *stats)
 {
 	if (sa->outbound)
 		td_dp_sa_out_stats(sa->out, stats);
@@ -46,7 +46,7 @@ static json_t *sa_json(const struct td_sa *sa)
 	struct td_sa_stats stats = {0};
 	uint64_t age_ms = (td_clock_now_ns() - sa->created_ns) / TD_NS_PER_MS;
 
-	stats_read(sa, &stats);
+	td_rpc_sa_stats(sa, &stats);
 	json_t *item =
 	    json_pack("{s:I,s:s,s:o,s:s,s:s,s:i,s:s,s:b,s:b,s:i,s:I,s:I,s:I,s:I}", "spi", U64(sa->spi),
 	        "direction", sa->outbound ? "out" : "in", "tunnel", td_rpc_json_text(sa->tunnel->config.name),
@@ -93,66 +93,6 @@ int td_rpc_sa_list(struct td_rpc_call *call)
 		td_sad_tunnel_foreach(tunnel, sa_visit, call);
 	else
 		td_sad_foreach(sad, sa_visit, call);
-	return td_rpc_list_end(call);
-}
-
-// ---- tunnels ----------------------------------------------------------------------------------
-
-struct tunnel_sums {
-	json_t *inbound_spis;
-	struct td_sa_stats in, out;
-};
-
-static void tunnel_visit(void *context, const struct td_sa *sa)
-{
-	struct tunnel_sums *sums = context;
-	struct td_sa_stats *sum = sa->outbound ? &sums->out : &sums->in;
-	struct td_sa_stats stats = {0};
-
-	stats_read(sa, &stats);
-	sum->packets += stats.packets;
-	sum->bytes += stats.bytes;
-	sum->dummies += stats.dummies;
-	if (!sa->outbound)
-		json_array_append_new(sums->inbound_spis, json_integer(sa->spi));
-}
-
-static json_t *tunnel_json(const struct td_tunnel *tunnel)
-{
-	const struct td_tunnel_config *config = &tunnel->config;
-	struct tunnel_sums sums = {.inbound_spis = json_array()};
-	json_t *outbound = json_array();
-	bool established = false;
-
-	td_sad_tunnel_foreach(tunnel, tunnel_visit, &sums);
-	for (unsigned worker = 0; worker < td_dp_worker_count(); worker++) {
-		const struct td_sa *sa = td_sad_tunnel_current(tunnel, worker);
-
-		established |= sa && sa->state != TD_SA_EXPIRED;
-		json_array_append_new(outbound, json_integer(sa ? sa->spi : 0));
-	}
-	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:o,s:b,s:o,s:o,s:I,s:I,s:I,s:I,s:o,s:i,s:I}",
-	    "name", td_rpc_json_text(config->name), "mode",
-	    config->mode == TD_SA_TRANSPORT ? "transport" : "tunnel", "local_address",
-	    td_rpc_json_ip(&config->local_address), "remote_address", td_rpc_json_ip(&config->remote_address),
-	    "peer_address", td_rpc_json_ip(&tunnel->peer_address), "peer_port", (int)tunnel->peer_port,
-	    "pmtu", (int)tunnel->pmtu, "local", prefixes_json(config->local, config->local_count), "remote",
-	    prefixes_json(config->remote, config->remote_count), "routes",
-	    prefixes_json(config->routes, config->route_count), "established", (int)established,
-	    "outbound_spi", outbound, "inbound_spis", sums.inbound_spis, "packets_in", U64(sums.in.packets),
-	    "bytes_in", U64(sums.in.bytes), "packets_out", U64(sums.out.packets), "bytes_out",
-	    U64(sums.out.bytes), "tfc",
-	    config->tfc == TD_CONFIG_TFC_MTU ? json_string("mtu") : json_integer(config->tfc), "dummy_rate",
-	    (int)config->dummy_rate, "dummies_out", U64(sums.out.dummies));
-}
-
-int td_rpc_tunnel_list(struct td_rpc_call *call)
-{
-	const struct td_tunnel *tunnel;
-
-	td_rpc_list_begin(call, "tunnels");
-	for (unsigned i = 0; call->id && (tunnel = td_sad_tunnel_at(call->rpc->context->sad, i)); i++)
-		td_rpc_list_item(call, tunnel_json(tunnel));
 	return td_rpc_list_end(call);
 }
 

@@ -177,6 +177,8 @@ static int request_read(
 	if (rc == 0)
 		rc = td_rpc_tunnel_read(call, item, &request->tunnel);
 	if (rc == 0)
+		rc = td_rpc_injected_check(call, request->tunnel);
+	if (rc == 0)
 		rc = suite_read(call, item, &request->suite);
 	if (rc == 0)
 		rc = key_read(call, item, request->suite, key);
@@ -200,7 +202,18 @@ static int name_read(
 	int rc = direction_read(call, item, otherwise, &name->outbound);
 
 	name->spi = (uint32_t)td_rpc_params_integer(item, "spi", 0);
-	return rc ? rc : td_rpc_tunnel_read(call, item, &name->tunnel);
+	if (rc == 0)
+		rc = td_rpc_tunnel_read(call, item, &name->tunnel);
+	if (rc)
+		return rc;
+	const struct td_tunnel *tunnel = name->tunnel;
+	const struct td_sa *sa =
+	    tunnel || name->outbound ? NULL : td_sad_sa_find_in(call->rpc->context->sad, name->spi);
+
+	// An inbound SA is found without its tunnel.
+	if (sa)
+		tunnel = sa->tunnel;
+	return tunnel ? td_rpc_injected_check(call, tunnel) : 0;
 }
 
 // ---- methods ----------------------------------------------------------------------------------
@@ -352,7 +365,12 @@ static const struct td_rpc_method methods[] = {
     {"sa.drain", drain_fields, name_fields, sa_drain},
     {"sa.delete", delete_fields, full_name_fields, sa_delete},
     {"sa.list", sa_list_fields, NULL, td_rpc_sa_list},
-    {"tunnel.list", no_fields, NULL, td_rpc_tunnel_list},
+    {"tunnel.list", td_rpc_tunnel_list_fields, NULL, td_rpc_tunnel_list},
+    {"tunnel.up", td_rpc_tunnel_fields, NULL, td_rpc_tunnel_up},
+    {"tunnel.down", td_rpc_tunnel_fields, NULL, td_rpc_tunnel_down},
+    {"tunnel.rekey", td_rpc_tunnel_rekey_fields, NULL, td_rpc_tunnel_rekey},
+    {"ike.list", no_fields, NULL, td_rpc_ike_list},
+    {"ike.stats", no_fields, NULL, td_rpc_ike_stats},
     {"policy.list", no_fields, NULL, td_rpc_policy_list},
     {"policy.set", td_rpc_policy_set_fields, NULL, td_rpc_policy_set},
     {"policy.add", td_rpc_policy_add_fields, td_rpc_policy_fields, td_rpc_policy_add},

@@ -3,6 +3,7 @@
 #include "control/rpc/internal.h"
 #include "control/rpc/rpc.h"
 #include "tests/unit/fake_dp.h"
+#include "tests/unit/fake_negotiate.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -31,6 +32,7 @@ static pthread_t thread;
 static atomic_bool stopping;
 static atomic_uint unknown_spis; // events to raise
 static atomic_uint lost_events; // to report
+static atomic_uint negotiate_events; // to raise twice
 
 static bool tick(void *unused)
 {
@@ -45,6 +47,13 @@ static bool tick(void *unused)
 	}
 	if (lost_events > 0)
 		td_rpc_events_lost(rpc, atomic_exchange(&lost_events, 0));
+	if (atomic_exchange(&negotiate_events, 0) > 0) {
+		td_rpc_negotiate_event(rpc,
+		    &(struct td_negotiate_event){
+		        .kind = "child_active", .tunnel = "t1", .spi_in = 0x1001, .spi_out = 0xfffffffe});
+		td_rpc_negotiate_event(
+		    rpc, &(struct td_negotiate_event){.kind = "ike_failed", .reason = "no answer"});
+	}
 	if (stopping)
 		td_loop_stop(context.loop);
 	return false;
@@ -504,6 +513,199 @@ Test(rpc, events, .init = start, .fini = stop)
 	cr_expect_not_null(json_object_get(answer, "result"));
 	json_decref(event);
 	json_decref(answer);
+	close(fd);
+}
+
+static struct td_negotiate negotiate;
+
+// t1 negotiates its keys.
+static void start_negotiated(void)
+{
+	static char id[] = "gw-a.example";
+	static struct td_tunnel_ike_config ike = {.start = TD_TUNNEL_TRAP, .local_id = id};
+
+	negotiate.info = (struct td_negotiate_tunnel_info){.negotiated = true,
+	    .state = "up",
+	    .children = 2,
+	    .rekeys = 7,
+	    .failed = 1,
+	    .last_error = "no answer",
+	    .up_since_ns = 1};
+	tunnels[1].ike = &ike;
+	context.negotiate = &negotiate;
+	start();
+}
+
+Test(rpc, tunnels_negotiate, .init = start_negotiated, .fini = stop)
+{
+	static const struct {
+		const char *request;
+		const unsigned *count; // that the request raises
+		json_int_t code;
+		const char *reason;
+	} rows[] = {
+	    {CALL("tunnel.up", "{\"tunnel\":\"t1\"}"), &negotiate.ups, 0, NULL},
+	    {CALL("tunnel.down", "{\"tunnel\":\"t1\"}"), &negotiate.downs, 0, NULL},
+	    {CALL("tunnel.rekey", "{\"tunnel\":\"t1\"}"), &negotiate.rekeys, 0, NULL},
+	    {CALL("tunnel.rekey", "{\"tunnel\":\"t1\",\"ike\":true}"), &negotiate.ike_rekeys, 0, NULL},
+	    {CALL("tunnel.up", "{\"tunnel\":\"t0\"}"), NULL, -32602,
+	        "is not negotiated: its SAs are injected"},
+	    {CALL("tunnel.rekey", "{\"tunnel\":\"t0\"}"), NULL, -32602,
+	        "is not negotiated: its SAs are injected"},
+	    {CALL("tunnel.down", "{\"tunnel\":\"t2\"}"), NULL, 1, "\"t2\" is not in the configuration"},
+	    {CALL("tunnel.up", "{}"), NULL, -32602, "is missing"},
+	    {CALL("tunnel.up", "{\"tunnel\":\"t1\",\"ike\":true}"), NULL, -32602, "is not known here"},
+	    {CALL("tunnel.rekey", "{\"tunnel\":\"t1\",\"ike\":1}"), NULL, -32602, "must be true or false"},
+	    {CALL("tunnel.list", "{\"tunnel\":\"t2\"}"), NULL, 1, "\"t2\" is not in the configuration"},
+	};
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		unsigned before = rows[i].count ? *rows[i].count : 0;
+		json_t *answer = ask(fd, rows[i].request);
+
+		cr_expect_eq(error_code(answer), rows[i].code, "%s", rows[i].request);
+		if (rows[i].reason)
+			cr_expect(strstr(error_text(answer, "reason"), rows[i].reason), "%s: %s",
+			    rows[i].request, error_text(answer, "reason"));
+		else
+			cr_expect_eq(*rows[i].count, before + 1, "%s", rows[i].request);
+		json_decref(answer);
+	}
+	cr_expect_eq(negotiate.ups + negotiate.downs + negotiate.rekeys + negotiate.ike_rekeys, 4);
+	close(fd);
+}
+
+Test(rpc, tunnel_list_shows_the_negotiation, .init = start_negotiated, .fini = stop)
+{
+	int fd = dial();
+	json_t *answer = ask(fd, CALL("tunnel.list", "{}"));
+	json_t *list = json_object_get(json_object_get(answer, "result"), "tunnels");
+	const json_t *injected = json_array_get(list, 0), *row = json_array_get(list, 1);
+
+	cr_expect(json_is_false(json_object_get(injected, "negotiated")));
+	cr_expect_null(json_object_get(injected, "state"));
+	cr_expect(json_is_true(json_object_get(row, "negotiated")));
+	cr_expect_str_eq(json_string_value(json_object_get(row, "state")), "up");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "start")), "trap");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "local_id")), "gw-a.example");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "remote_id")), "192.0.2.2");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "last_error")), "no answer");
+	cr_expect_eq(json_integer_value(json_object_get(row, "children")), 2);
+	cr_expect_eq(json_integer_value(json_object_get(row, "rekeys")), 7);
+	cr_expect_eq(json_integer_value(json_object_get(row, "failed")), 1);
+	cr_expect_gt(json_integer_value(json_object_get(row, "up_ms")), 0);
+	json_decref(answer);
+	answer = ask(fd, CALL("tunnel.list", "{\"tunnel\":\"t1\"}"));
+	list = json_object_get(json_object_get(answer, "result"), "tunnels");
+	cr_expect_eq(json_array_size(list), 1);
+	cr_expect_str_eq(json_string_value(json_object_get(json_array_get(list, 0), "name")), "t1");
+	json_decref(answer);
+	close(fd);
+}
+
+// Only their negotiation changes SAs of tunnels that have one.
+Test(rpc, negotiated_sas_are_not_for_operators, .init = start_negotiated, .fini = stop)
+{
+	static const char *const requests[] = {
+	    CALL("sa.add", "{\"spi\":4096,\"direction\":\"in\",\"tunnel\":\"t1\",\"suite\":\"aes128gcm16\","
+	                   "\"key\":\"" KEY "\"}"),
+	    CALL("sa.switch", "{\"spi\":4097,\"tunnel\":\"t1\"}"),
+	    CALL("sa.drain", "{\"spi\":4098}"),
+	    CALL("sa.delete", "{\"spi\":4098,\"direction\":\"in\",\"force\":true}"),
+	    CALL("sa.delete", "{\"spi\":4097,\"direction\":\"out\",\"tunnel\":\"t1\"}"),
+	};
+	struct td_secret key;
+	int suite = td_dp_suite_find(TD_SA_ESP, "aes128gcm16"), fd;
+	struct td_sa_request request = {.spi = 4098,
+	    .tunnel = td_sad_tunnel_find(context.sad, "t1"),
+	    .suite = (unsigned)suite,
+	    .key = &key};
+	unsigned failed;
+
+	cr_assert_eq(td_secret_from_hex(KEY, &key), 0);
+	// The first request after it makes the loop's thread see it.
+	cr_assert_eq(td_sad_add(context.sad, &request, 1, &failed, &error), 0, "%s", error.reason);
+	fd = dial();
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		json_t *answer = ask(fd, requests[i]);
+
+		cr_expect_eq(error_code(answer), 3, "%s", requests[i]);
+		cr_expect(strstr(error_text(answer, "reason"), "is negotiated"), "%s", requests[i]);
+		json_decref(answer);
+	}
+	cr_expect_eq(fake_dp.in_live, 1);
+	close(fd);
+}
+
+Test(rpc, ike_sas_and_counters, .init = start_negotiated, .fini = stop)
+{
+	struct td_ike_sa_info *sa = &negotiate.sas[0];
+	int fd = dial();
+	json_t *answer = ask(fd, CALL("ike.list", "{}"));
+
+	cr_expect_eq(json_array_size(json_object_get(json_object_get(answer, "result"), "ike_sas")), 0);
+	json_decref(answer);
+	*sa = (struct td_ike_sa_info){.spi_i = 0xfedcba9876543210,
+	    .spi_r = 1,
+	    .initiator = true,
+	    .state = "established",
+	    .suite = {.encr = TD_ENCR_AES_GCM_16,
+	        .key_bits = 128,
+	        .prf = TD_PRF_SHA2_256,
+	        .dh = TD_DH_X25519},
+	    .children = 3,
+	    .established_ns = 1};
+	td_ip_parse("192.0.2.1", &sa->path.local);
+	td_ip_parse("192.0.2.2", &sa->path.remote);
+	sa->path.local_port = sa->path.remote_port = 4500;
+	td_ike_id_parse("CN=gw-b", &sa->remote_id);
+	negotiate.sas[1] = (struct td_ike_sa_info){.state = "connecting"};
+	negotiate.stats = (struct td_ike_stats){.received = 5, .collisions = 6};
+	negotiate.sa_count = 2;
+	answer = ask(fd, CALL("ike.list", "{}"));
+	const json_t *list = json_object_get(json_object_get(answer, "result"), "ike_sas");
+	const json_t *row = json_array_get(list, 0), *unknown = json_array_get(list, 1);
+	cr_expect_eq(json_array_size(list), 2);
+	cr_expect_str_eq(json_string_value(json_object_get(row, "spi_i")), "0xfedcba9876543210");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "spi_r")), "0x0000000000000001");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "tunnel")), "t1");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "role")), "initiator");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "suite")), "aes128gcm16-prfsha256-x25519");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "local_id")), "gw-a.example");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "remote_id")), "CN=gw-b");
+	cr_expect_str_eq(json_string_value(json_object_get(row, "remote_address")), "192.0.2.2");
+	cr_expect_eq(json_integer_value(json_object_get(row, "remote_port")), 4500);
+	cr_expect_eq(json_integer_value(json_object_get(row, "children")), 3);
+	cr_expect_str_eq(json_string_value(json_object_get(unknown, "tunnel")), "");
+	cr_expect_str_eq(json_string_value(json_object_get(unknown, "role")), "responder");
+	json_decref(answer);
+	answer = ask(fd, CALL("ike.stats", "{}"));
+	cr_expect_eq(json_integer_value(json_object_get(json_object_get(answer, "result"), "received")), 5);
+	cr_expect_eq(json_integer_value(json_object_get(json_object_get(answer, "result"), "collisions")), 6);
+	json_decref(answer);
+	close(fd);
+}
+
+Test(rpc, events_of_a_negotiation, .init = start_negotiated, .fini = stop)
+{
+	int fd = dial();
+
+	json_decref(ask(fd, CALL("events.subscribe", "{}")));
+	negotiate_events = 1;
+	json_t *child = hear(fd), *ike = hear(fd);
+	const json_t *params = json_object_get(child, "params");
+	cr_expect_str_eq(json_string_value(json_object_get(params, "event")), "child_active");
+	cr_expect_str_eq(json_string_value(json_object_get(params, "tunnel")), "t1");
+	cr_expect_eq(json_integer_value(json_object_get(params, "spi_in")), 0x1001);
+	cr_expect_eq(json_integer_value(json_object_get(params, "spi_out")), 0xfffffffe);
+	cr_expect_null(json_object_get(params, "reason"));
+	params = json_object_get(ike, "params");
+	cr_expect_str_eq(json_string_value(json_object_get(params, "event")), "ike_failed");
+	cr_expect_str_eq(json_string_value(json_object_get(params, "reason")), "no answer");
+	cr_expect(!json_object_get(params, "tunnel") && !json_object_get(params, "spi_in"));
+	json_decref(child);
+	json_decref(ike);
 	close(fd);
 }
 
