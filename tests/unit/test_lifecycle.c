@@ -406,7 +406,7 @@ static const struct script rules[] = {
             "wait:1 -> remove1"},
     {"rule 3: or goes at its hard limit, though no DELETE comes",
         UP1 "wait:9500 r:2/1 use:2 -> install2 switch2 ; retire:1 wait:10499 ; wait:1 -> erase1 ; "
-            "wait:1999 -> rekey2 ; wait:1 -> remove1"},
+            "wait:2999 -> rekey2 ; wait:1 -> remove1"},
     {"rule 4: the initiator's soft time", UP1 "wait:9999 ; wait:1 -> rekey1"},
     {"rule 4: the responder's is later", PEERS1 "wait:10999 ; wait:1 -> rekey1"},
     {"rule 4: soft limits of bytes and packets", UP1 "soft:1 -> rekey1 ; soft:1 wait:15000"},
@@ -464,14 +464,14 @@ static const struct script rollovers[] = {
     {"an active child that only the timer vouches for makes nothing surplus", UP1
         "r:2/1 wait:2000 -> install2 switch2 ; wait:7000 ; use:2 ; wait:5999 -> rekey2 ; wait:1 -> erase1"},
     {"after a DELETE without answer the keys go, and the late answer is harmless",
-        UP1 "hard:1 -> stop1 erase1 ; wait:1999 ; wait:1 -> remove1 ; retire:1 hard:1 soft:1 use:1 ours:1"},
+        UP1 "hard:1 -> stop1 erase1 ; wait:2999 ; wait:1 -> remove1 ; retire:1 hard:1 soft:1 use:1 ours:1"},
     {"a late answer does not put the end off",
-        UP1 "hard:1 -> stop1 erase1 ; wait:1500 ours:1 -> drain1 ; wait:499 ; wait:1 -> remove1"},
+        UP1 "hard:1 -> stop1 erase1 ; wait:2500 ours:1 -> drain1 ; wait:499 ; wait:1 -> remove1"},
     {"a DELETE proves the successor, not any child",
         UP1 "r:2 -> install2 ; peers:1 -> stop1 drain1 ; wait:99 ; wait:1 -> switch2"},
-    {"both ends make a first child: the negotiator says which one goes",
-        "start i:1 r:2 answered:1 use:2 -> install1 install2 switch1 prove1 switch2 ; wait:9000 ; "
-        "retire:1 ours:1 -> drain1"},
+    {"both ends make a first child: the one with the lower SPIs goes",
+        "start i:1 r:2 answered:1 use:2 -> install1 install2 switch1 prove1 switch2 ; wait:5999 ; "
+        "wait:1 -> erase1 ; ours:1 -> drain1"},
     {"down stops at once, not one after the other",
         UP1 "r:2/1 use:2 -> install2 switch2 ; down -> stop2 down"},
     {"the answer comes in time", UP1 "hard:1 -> stop1 erase1 ; ours:1 -> drain1 ; wait:1000 -> remove1"},
@@ -482,7 +482,7 @@ static const struct script rollovers[] = {
     {"down and up", UP1 "r:2/1 -> install2 ; down -> stop1 down ; use:2 use:1 soft:1 acquire ; r:3 -> "
                         "refused ; ours:1 peers:2 -> "
                         "drain1 drain2 ; wait:9000 -> remove1 remove2 ; up -> create@0"},
-    {"down while the peer is silent", UP1 "down -> stop1 down ; wait:2000 -> remove1 ; ours:1"},
+    {"down while the peer is silent", UP1 "down -> stop1 down ; wait:2999 ; wait:1 -> remove1 ; ours:1"},
 };
 
 Test(lifecycle, rollovers)
@@ -558,9 +558,9 @@ static const struct script slots[] = {
     {"also when the peer rekeyed slot 0", UP1 "wait:0 -> create@1 create@2 ; i:2@1 answered:2 -> install2 "
                                               "switch2 prove2 ; r:3/1 use:3 peers:1 peers:2 -> "
                                               "install3 switch3 drain1 stop2 drain2 ; wait:500 -> create@1"},
-    {"unsupported ends the asking",
+    {"unsupported ends the asking, until slot 0 has another child",
         UP1 "wait:0 -> create@1 create@2 ; fail:u@1 fail:t@2 wait:500 -> create@2 ; fail:u@2 wait:9000 ; "
-            "i:2/1 answered:2 wait:1 -> install2 switch2 prove2"},
+            "i:2/1 answered:2 wait:1 -> install2 switch2 prove2 create@1 create@2"},
     {"not while slot 0 is down", UP1 "peers:1 wait:9000 -> stop1 drain1 remove1"},
     {"rekey takes all",
         UP1 "wait:0 -> create@1 create@2 ; i:2@1 answered:2 -> install2 switch2 prove2 ; rekey -> rekey1 "
@@ -587,7 +587,7 @@ Test(lifecycle, statistics_and_events)
 	    "switch1 prove1 "
 	    "install2 switch2 drain1 install3 switch3 drain2 install4 remove1 remove2 switch4 switch3 erase4 "
 	    "; "
-	    "hard:3 rfail:t/3 fail:t wait:2000 -> stop3 erase3 remove4 remove3");
+	    "hard:3 rfail:t/3 fail:t wait:3000 -> stop3 erase3 remove4 remove3");
 	stats = td_life_tunnel_stats(tunnel);
 	cr_assert_eq(stats->installed, 4u);
 	cr_assert_eq(stats->removed, 4u);
@@ -680,7 +680,7 @@ Test(lifecycle, a_predecessor_never_dangles)
 	script_run("gone", "peers:1 wait:1000 -> switch2 drain1 remove1");
 	cr_assert_null(fakes[2].child->predecessor);
 	script_run("gone, but known to the negotiator",
-	    "hard:2 wait:2000 -> stop2 erase2 remove2 ; r:4/2 -> install4");
+	    "hard:2 wait:3000 -> stop2 erase2 remove2 ; r:4/2 -> install4");
 	cr_assert_null(fakes[4].child->predecessor);
 	close_all();
 }
