@@ -375,15 +375,19 @@ static void udp_checksum(struct rte_mbuf *mbuf, uint16_t offset)
 	udp->dgram_cksum = td_ip_upper_checksum(mbuf, offset, IPPROTO_UDP);
 }
 
+static rte_be32_t sealed_spi(const struct td_suite *suite, const struct td_crypt_op *op)
+{
+	if (suite->info.protocol == TD_SA_AH)
+		return ((const struct td_ah *)(op->data - sizeof(struct td_ah)))->spi;
+	return ((const struct rte_esp_hdr *)op->esp)->spi;
+}
+
 static void batch_trace(struct td_worker *worker, const struct batch *batch)
 {
-	for (unsigned i = 0; i < batch->count; i++) {
-		const struct td_crypt_op *op = &batch->ops[i];
-		const struct rte_esp_hdr *esp = (const struct rte_esp_hdr *)op->esp;
-
-		td_trace_sa(worker, batch->sealed[i], TD_TRACE_ESP_OUT, rte_be_to_cpu_32(esp->spi),
-		    td_packet(batch->sealed[i])->tunnel, op->sequence, 0);
-	}
+	for (unsigned i = 0; i < batch->count; i++)
+		td_trace_sa(worker, batch->sealed[i], TD_TRACE_ESP_OUT,
+		    rte_be_to_cpu_32(sealed_spi(batch->suites[i], &batch->ops[i])),
+		    td_packet(batch->sealed[i])->tunnel, batch->ops[i].sequence, 0);
 }
 
 // Seals and sends what the batch has.

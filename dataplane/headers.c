@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Headers of a frame for filters, traces and captures: read as far as they are there, judged by nobody.
 
+#include "dataplane/ah.h"
 #include "dataplane/ipv6_ext.h"
 #include "dataplane/trace.h"
 
@@ -14,6 +15,7 @@
 
 #define NATT_PORT 4500
 
+// SPI and sequence number, which lie alike in ESP and, behind its first bytes, in AH.
 static void esp_read(const uint8_t *at, uint32_t length, struct td_dp_headers *headers)
 {
 	struct rte_esp_hdr esp;
@@ -31,6 +33,9 @@ static void upper_read(const uint8_t *at, uint32_t length, struct td_dp_headers 
 
 	if (headers->protocol == IPPROTO_ESP)
 		esp_read(at, length, headers);
+	else if (headers->protocol == IPPROTO_AH && length > offsetof(struct td_ah, spi))
+		esp_read(at + offsetof(struct td_ah, spi), length - (uint32_t)offsetof(struct td_ah, spi),
+		    headers);
 	if ((headers->protocol != IPPROTO_UDP && headers->protocol != IPPROTO_TCP &&
 	        headers->protocol != IPPROTO_SCTP) ||
 	    length < sizeof(ports))

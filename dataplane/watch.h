@@ -20,7 +20,7 @@ struct td_dp_headers {
 	bool fragment;
 	struct td_ip source, destination; // family 0: no IP packet
 	uint16_t source_port, destination_port; // of TCP, UDP and SCTP, 0: not seen
-	uint32_t spi, sequence; // of ESP, also in UDP port 4500; SPI 0: none
+	uint32_t spi, sequence; // of AH, and of ESP, also in UDP port 4500; SPI 0: none
 	uint16_t length; // bytes of the frame
 };
 

@@ -66,6 +66,13 @@ static const struct frame frames[] = {
     {"UDP that is cut within the ports", 37, {ETHERNET4, IPV4(17, 0), 1, 2, 3}, 4, 17, 0, 0, 0, 0, false},
     {"ESP", 42, {ETHERNET4, IPV4(50, 0), 0, 0, 0x10, 1, 0, 0, 0, 7}, 4, 50, 0, 0, 0x1001, 7, false},
     {"ESP that is cut", 41, {ETHERNET4, IPV4(50, 0), 0, 0, 0x10, 1, 0, 0, 0}, 4, 50, 0, 0, 0, 0, false},
+    {"AH", 46, {ETHERNET4, IPV4(51, 0), 17, 4, 0, 0, 0, 0, 0x10, 2, 0, 0, 0, 8}, 4, 51, 0, 0, 0x1002, 8,
+        false},
+    {"AH that is cut", 45, {ETHERNET4, IPV4(51, 0), 17, 4, 0, 0, 0, 0, 0x10, 2, 0, 0, 0}, 4, 51, 0, 0, 0, 0,
+        false},
+    {"AH behind an extension header", 74,
+        {ETHERNET6, IPV6(60), 51, 0, 1, 4, 0, 0, 0, 0, 17, 4, 0, 0, 0, 0, 0x10, 2, 0, 0, 0, 8}, 6, 51, 0, 0,
+        0x1002, 8, false},
     {"ESP in UDP", 50,
         {ETHERNET4, IPV4(17, 0), 0x11, 0x94, 0x11, 0x94, 0, 16, 0, 0, 0, 0, 0x10, 1, 0, 0, 0, 9}, 4, 17, 4500,
         4500, 0x1001, 9, false},
@@ -138,7 +145,7 @@ Test(trace, filters)
 	};
 
 	td_headers_read(frames[3].bytes, frames[3].length, &esp);
-	td_headers_read(frames[12].bytes, frames[12].length, &runt);
+	td_headers_read(frames[15].bytes, frames[15].length, &runt);
 	for (size_t i = 0; i < RTE_DIM(rows); i++) {
 		filter = any;
 		if (rows[i].source)
