@@ -81,8 +81,10 @@ static struct td_sa_out *sa_due(const struct td_worker *worker, uint32_t id)
 {
 	const struct td_dp_tunnel *tunnel = td_tunnel_at(id);
 	struct td_sa_out *sa = sa_own(worker, tunnel);
+	// The place may have named a tunnel that is gone, and whose number another one has now.
+	unsigned rate = sa ? __atomic_load_n(&tunnel->dummy_rate, __ATOMIC_RELAXED) : 0;
 
-	return sa && is_due(worker, sa, __atomic_load_n(&tunnel->dummy_rate, __ATOMIC_RELAXED)) ? sa : NULL;
+	return rate && is_due(worker, sa, rate) ? sa : NULL;
 }
 
 void td_dummy_order(struct td_worker *worker, struct rte_mbuf *order)

@@ -146,6 +146,18 @@ Test(dummy, many_tunnels_take_turns)
 		cr_expect_eq(sas[i]->dummies, 1, "SA %u", i);
 }
 
+// A worker read the number of a tunnel that was removed, and finds one that has it anew and wants no dummies.
+Test(dummy, number_that_is_used_again_meanwhile)
+{
+	struct td_dp_tunnel *tunnel = tunnel_new(0, 10);
+
+	td_dp_tunnel_remove(tunnel);
+	struct td_sa_out *sa = sa_new(tunnel_new(0, 0), 0, 0);
+	td_dp.dummy_tunnels[0] = 0 + 1;
+	poll_after(TSC_HZ);
+	cr_expect_eq(sa->dummies, 0);
+}
+
 Test(dummy, places_run_out)
 {
 	for (uint32_t i = 0; i < TD_DUMMY_TUNNELS_MAX; i++)
