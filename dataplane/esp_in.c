@@ -475,27 +475,29 @@ static void opened_trace(struct td_worker *worker, const struct pending *pending
 		if (pending[i].dummy)
 			continue;
 		td_trace_opened(worker, mbuf);
-		td_trace_policy(worker, false, &mbuf, &rules[i], 1);
+		td_trace_policy(worker, false, &mbuf, rules++, 1);
 	}
 }
 
 static void conclude(struct td_worker *worker, const struct pending *pending, unsigned count)
 {
-	const struct td_policy_rule *rules[TD_BURST];
+	const struct td_policy_rule *rules[TD_BURST], **rule = rules;
 	struct rte_mbuf *inner[TD_BURST];
-	unsigned passed = 0;
+	unsigned opened = 0, passed = 0;
 	uint64_t bytes = 0;
 
+	// Dummies hold nothing that policy could decide on, or count.
 	for (unsigned i = 0; i < count; i++)
-		inner[i] = pending[i].mbuf;
+		if (likely(!pending[i].dummy))
+			inner[opened++] = pending[i].mbuf;
 	// Pairs with the release in policy.c.
-	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, inner, rules, count);
-	td_policy_hits_count(worker, rules, count);
+	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, inner, rules, opened);
+	td_policy_hits_count(worker, rules, opened);
 	if (unlikely(worker->watched))
 		opened_trace(worker, pending, rules, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = pending[i].mbuf;
-		enum td_drop reason = verdict(worker, &pending[i], rules[i]);
+		enum td_drop reason = verdict(worker, &pending[i], pending[i].dummy ? NULL : *rule++);
 
 		if (reason != TD_DROP_COUNT) {
 			td_drop(worker, mbuf, reason);
