@@ -26,7 +26,9 @@ void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_ad
 
 	for (unsigned i = 0; i < worker->held_count; i++)
 		waiting += td_ip_equal(&worker->held[i].next_hop, &next_hop);
-	if (waiting == TD_HOLD_PER_NEIGHBOUR || worker->held_count == TD_HOLD_PER_WORKER) {
+	// One dummy packet is enough to ask for the neighbour; the places are for what somebody sent.
+	if (waiting >= (td_packet(mbuf)->dummy ? 1 : TD_HOLD_PER_NEIGHBOUR) ||
+	    worker->held_count == TD_HOLD_PER_WORKER) {
 		td_drop(worker, mbuf, TD_DROP_NEIGHBOUR_FULL);
 		return;
 	}
