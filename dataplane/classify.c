@@ -26,6 +26,8 @@ struct headers {
 	uint16_t offset; // of the upper header
 	uint16_t protocol_offset; // of the byte that names it
 	uint8_t protocol;
+	uint8_t
+	    datagram; // what all fragments of a datagram name: IPv6 options may stand in front of protocol
 	bool fragment;
 };
 
@@ -45,17 +47,20 @@ static bool headers_read(struct rte_mbuf *mbuf, struct headers *headers)
 		    .offset = rte_ipv4_hdr_len(ip),
 		    .protocol_offset = offsetof(struct rte_ipv4_hdr, next_proto_id),
 		    .protocol = ip->next_proto_id,
+		    .datagram = ip->next_proto_id,
 		    .fragment = ip->fragment_offset & rte_cpu_to_be_16((uint16_t)~RTE_IPV4_HDR_DF_FLAG),
 		};
 		return true;
 	}
+	const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	struct td_ipv6_upper upper;
-	if (!td_ipv6_upper(rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len, &upper))
+	if (!td_ipv6_upper(packet, mbuf->data_len, &upper))
 		return false;
 	*headers = (struct headers){
 	    .offset = (uint16_t)upper.offset,
 	    .protocol_offset = (uint16_t)upper.protocol_at,
 	    .protocol = upper.protocol,
+	    .datagram = upper.fragment_at ? packet[upper.fragment_at] : upper.protocol,
 	    .fragment = !(upper.first && upper.last),
 	};
 	return true;
@@ -137,7 +142,7 @@ static void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf
 	if (is_local(mbuf)) {
 		// Reassembly comes before decryption (RFC 4303 3.4.1), and before policy, which wants ports.
 		if (headers->fragment) {
-			bool protected = headers->protocol == IPPROTO_ESP || headers->protocol == IPPROTO_AH;
+			bool protected = headers->datagram == IPPROTO_ESP || headers->datagram == IPPROTO_AH;
 
 			if (unlikely(worker->watched))
 				td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_FRAGMENTS);
