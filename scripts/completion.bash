@@ -66,6 +66,12 @@ _tandemctl()
 		;;
 	esac
 
+	if [[ $noun == tunnel && $verb =~ ^(up|down|rekey|wait)$ && $cur != -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$("$command" "${socket[@]}" tunnel list 2>/dev/null |
+			awk 'NR > 1 { print $1 }')" -- "$cur")
+		return
+	fi
+
 	table=$("$command" --complete 2>/dev/null) || return
 	if [[ -z $noun && $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--socket --json --help" -- "$cur")
