@@ -121,9 +121,24 @@ static struct td_ike_task *create_take(struct td_ike_sa *sa)
 	return task;
 }
 
-static bool peer_is_new(const struct td_ike_sa *sa)
+static bool same_identities(const struct td_ike_peer_config *a, const struct td_ike_peer_config *b)
 {
-	return td_ike_peer_sa(sa->peer) == NULL;
+	return td_ike_id_equal(&a->local_id, b->local_id.type, id_data(&b->local_id)) &&
+	       td_ike_id_equal(&a->remote_id, b->remote_id.type, id_data(&b->remote_id));
+}
+
+// The notify speaks for a pair of identities, wherever they are (RFC 7296 2.4): where several peers share one,
+// it would end the others' IKE SAs.
+static bool is_initial_contact(const struct td_ike_sa *sa)
+{
+	const struct td_ike_peer *other;
+
+	if (td_ike_peer_sa(sa->peer))
+		return false;
+	LIST_FOREACH (other, &sa->ike->peers, all)
+		if (other != sa->peer && same_identities(&other->config, &sa->peer->config))
+			return false;
+	return true;
 }
 
 void td_ike_auth_start(struct td_ike_sa *sa)
@@ -147,7 +162,7 @@ void td_ike_auth_start(struct td_ike_sa *sa)
 		td_ike_id_write(
 		    &chain, TD_IKE_PAYLOAD_IDR, config->remote_id.type, id_data(&config->remote_id));
 	td_ike_certreq_write(&chain, config->remote);
-	if (peer_is_new(sa))
+	if (is_initial_contact(sa))
 		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, nothing, TD_N_INITIAL_CONTACT, nothing);
 	td_ike_token_write(sa, &chain);
 	if (td_ike_child_offer(sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, 0, true, &chain) <
