@@ -363,6 +363,24 @@ static struct td_ike_peer *peer_choose(struct td_ike *ike, const struct td_path 
 	return NULL;
 }
 
+// Who is not asked for certificates may send none (RFC 7296 3.7). The initiator can still be any of the peers
+// between these addresses; what several have in common is asked for once, as far as they are neighbours.
+static void certreqs_write(struct td_ike_sa *sa, struct td_ike_chain *chain)
+{
+	const struct td_ike_peer *peer = NULL, *last = NULL;
+
+	for (unsigned written = 0; written < TD_IKE_CERTS_MAX;) {
+		peer = td_ike_peer_next(sa->ike, &sa->path, peer);
+		if (!peer)
+			return;
+		if (last && td_ike_certreq_equal(last->config.remote, peer->config.remote))
+			continue;
+		td_ike_certreq_write(chain, peer->config.remote);
+		last = peer;
+		written++;
+	}
+}
+
 static int init_answer(struct td_ike_sa *sa, const struct td_ike_proposal *chosen)
 {
 	struct td_ike_handshake *handshake = sa->handshake;
@@ -376,6 +394,7 @@ static int init_answer(struct td_ike_sa *sa, const struct td_ike_proposal *chose
 	td_ike_ke_write(&chain, sa->suite.dh, td_dh_public(handshake->dh));
 	td_ike_nonce_write(&chain, td_ike_nonce_bytes(&handshake->nonce_r));
 	td_ike_natd_write(&chain, sa, sa->spi_i, sa->spi_r);
+	certreqs_write(sa, &chain);
 	td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, nothing, TD_N_FRAGMENTATION_SUPPORTED, nothing);
 	hashes_write(&chain);
 	ret = message_write(sa, &chain, true, &writer);

@@ -105,3 +105,9 @@ void td_ike_certreq_write(struct td_ike_chain *chain, const struct td_ike_creden
 	if (trust->certreq.length > 0)
 		td_ike_cert_write(chain, TD_IKE_PAYLOAD_CERTREQ, TD_CERT_X509, trust->certreq);
 }
+
+bool td_ike_certreq_equal(const struct td_ike_credential *a, const struct td_ike_credential *b)
+{
+	return a->certreq.length == b->certreq.length &&
+	       (a->certreq.length == 0 || memcmp(a->certreq.data, b->certreq.data, a->certreq.length) == 0);
+}
