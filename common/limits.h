@@ -119,6 +119,7 @@
 #define TD_IKE_COOKIE_SECRET_MS 60000 // cookies are good for this long, and as long again
 #define TD_IKE_INIT_RESTARTS 4 // cookies and other groups that one handshake follows
 #define TD_IKE_BUSY_MS 200 // pause after TEMPORARY_FAILURE (RFC 7296 2.25), doubled by chance
+#define TD_IKE_REFUSED_MS 1000 // between two events about refused IKE_SA_INITs of one peer
 #define TD_IKE_OLD_MS 30000 // a replaced IKE SA waits this long for the peer's DELETE
 #define TD_IKE_RETRANSMIT_MIN_MS 4 // however short the time that is left for a rekey
 #define TD_IKE_RETRANSMIT_SHARE 12 // so many retransmissions fit the time that is left for a rekey

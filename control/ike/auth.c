@@ -48,6 +48,14 @@ static int proof_write(
 	return 0;
 }
 
+static struct td_ike_id id_of(const struct td_ike_id_view *view)
+{
+	struct td_ike_id id = {.type = view->type, .length = (uint16_t)view->data.length};
+
+	memcpy(id.data, view->data.data, view->data.length);
+	return id;
+}
+
 static int proof_check(struct td_ike_sa *sa, const struct td_ike_peer_config *config,
     const struct td_ike_id_view *id, const struct td_ike_payloads *payloads, struct td_error *error)
 {
@@ -60,18 +68,15 @@ static int proof_check(struct td_ike_sa *sa, const struct td_ike_peer_config *co
 	    .nonce = td_ike_nonce_bytes(sa->initiator ? &handshake->nonce_i : &handshake->nonce_r),
 	    .id_body = id->body,
 	};
-	struct td_ike_id claimed = {.type = id->type, .length = (uint16_t)id->data.length};
+	struct td_ike_id claimed = id_of(id);
 
-	memcpy(claimed.data, id->data.data, id->data.length);
 	return td_ike_auth_verify(
 	    config->remote, &what, &claimed, payloads, ike->env.unix_time(ike->env.context), error);
 }
 
 static void remote_id_keep(struct td_ike_sa *sa, const struct td_ike_id_view *id)
 {
-	sa->remote_id.type = id->type;
-	sa->remote_id.length = (uint16_t)id->data.length;
-	memcpy(sa->remote_id.data, id->data.data, id->data.length);
+	sa->remote_id = id_of(id);
 }
 
 static bool id_fits(const struct td_ike_id_view *id)
@@ -176,16 +181,14 @@ static bool responder_proved(
     struct td_ike_sa *sa, const struct td_ike_payloads *answer, struct td_error *error)
 {
 	const struct td_ike_peer_config *config = &sa->peer->config;
-	struct td_ike_id claimed = {0};
+	struct td_ike_id claimed;
 	char text[TD_ID_TEXT_MAX];
 
 	if (!id_fits(&answer->id_r) || !answer->auth.data) {
 		(void)td_error_set(error, 0, NULL, NULL, "the peer's answer proves nothing");
 		return false;
 	}
-	claimed.type = answer->id_r.type;
-	claimed.length = (uint16_t)answer->id_r.data.length;
-	memcpy(claimed.data, answer->id_r.data.data, claimed.length);
+	claimed = id_of(&answer->id_r);
 	if (config->remote_id.type && !td_ike_id_equal(&config->remote_id, claimed.type, answer->id_r.data)) {
 		(void)td_error_set(error, 0, NULL, NULL,
 		    "the peer calls itself %.100s, which is not the tunnel's remote_id",
@@ -274,13 +277,18 @@ static struct td_ike_peer *initiator_proved(
     struct td_ike_sa *sa, const struct td_ike_payloads *request, struct td_error *error)
 {
 	struct td_ike_peer *peer = NULL;
+	struct td_ike_id claimed;
+	char text[TD_ID_TEXT_MAX];
 
-	(void)td_error_set(error, 0, NULL, NULL, "no tunnel is configured between these identities");
 	if (!id_fits(&request->id_i) || !request->auth.data) {
 		(void)td_error_set(
 		    error, 0, NULL, NULL, "the initiator proves nothing (EAP is not supported)");
 		return NULL;
 	}
+	claimed = id_of(&request->id_i);
+	(void)td_error_set(error, 0, NULL, NULL,
+	    "no tunnel between these addresses is for %.100s as remote_id%s",
+	    td_ike_id_format(&claimed, text), request->id_r.body.data ? " and the local_id it wants" : "");
 	while ((peer = td_ike_peer_next(sa->ike, &sa->path, peer)))
 		if (ids_match(&peer->config, request) &&
 		    proof_check(sa, &peer->config, &request->id_i, request, error) == 0)

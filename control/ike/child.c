@@ -424,8 +424,10 @@ struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_i
 	struct td_dh *dh = NULL;
 
 	*refusal = agreement_find(sa, offer, predecessor, in_auth, &agreement, &chosen, group);
-	if (*refusal)
+	if (*refusal) {
+		td_ike_child_refused(sa, offer, agreement.tunnel, *refusal, NULL);
 		return NULL;
+	}
 	*refusal = TD_N_TEMPORARY_FAILURE;
 	if (!in_auth) {
 		nonce.length = TD_IKE_NONCE_BYTES;
@@ -449,6 +451,8 @@ struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_i
 	else
 		td_life_spi_release(agreement.tunnel->life, agreement.spi_in);
 out:
+	if (!child)
+		td_ike_child_refused(sa, offer, agreement.tunnel, *refusal, error.reason);
 	td_wipe(shared, sizeof(shared));
 	td_dh_free(dh);
 	return child;

@@ -128,7 +128,10 @@ static void create_refused(
     struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_notify *refusal)
 {
 	struct td_ike_child *old = task->child;
+	struct td_error error = {0};
 
+	(void)td_error_set(
+	    &error, 0, NULL, NULL, "the peer refuses the child: %s", td_ike_notify_name(refusal->type));
 	if (old)
 		old->rekeying = false;
 	if (refusal->type == TD_N_INVALID_KE_PAYLOAD && other_group(sa, task, refusal))
@@ -148,7 +151,7 @@ static void create_refused(
 		    : refusal->type == TD_N_NO_ADDITIONAL_SAS || refusal->type == TD_N_TEMPORARY_FAILURE
 		        ? TD_FAIL_TEMPORARY
 		        : TD_FAIL_PERMANENT,
-		    td_ike_notify_name(refusal->type));
+		    error.reason);
 	else if (old)
 		old->replaced = true;
 	td_ike_task_free(task);

@@ -27,8 +27,8 @@ struct td_ike_env {
 	int64_t (*unix_time)(void *context); // seconds, for certificates
 	// TD_IKE_TOKEN_SECRET_BYTES that outlive the program, for RFC 6290; NULL: no crash detection.
 	const uint8_t *token_secret;
-	// kind: "ike_up", "ike_down", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead". reason may be
-	// NULL.
+	// kind: "ike_up", "ike_down", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead", "child_refused".
+	// sa is NULL when there is none yet; reason may be.
 	void (*event)(void *context, const char *kind, const struct td_ike_peer *peer,
 	    const struct td_ike_sa *sa, const char *reason);
 };

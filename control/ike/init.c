@@ -270,6 +270,7 @@ void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *head
     const struct td_ike_payloads *answer)
 {
 	const struct td_ike_notify *failure = td_ike_notify_error(answer);
+	struct td_error error = {0};
 	const char *wrong;
 
 	if (sa->state != TD_IKE_CONNECTING || !sa->initiator || sa->exchange.type != TD_IKE_SA_INIT ||
@@ -285,7 +286,9 @@ void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *head
 	}
 	if (failure) {
 		sa->ike->stats.no_proposal += failure->type == TD_N_NO_PROPOSAL_CHOSEN;
-		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, td_ike_notify_name(failure->type));
+		(void)td_error_set(
+		    &error, 0, NULL, NULL, "the peer refuses: %s", td_ike_notify_name(failure->type));
+		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, error.reason);
 		return;
 	}
 	wrong = init_choice(sa, header, answer);
@@ -462,6 +465,7 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	peer = peer_choose(ike, path, request.sa, &chosen);
 	if (!peer) {
 		ike->stats.no_proposal++;
+		td_ike_init_refused(ike, path, &request);
 		if (td_ike_hint_allowed(ike))
 			init_refuse(ike, path, header, TD_N_NO_PROPOSAL_CHOSEN, nothing);
 		return;

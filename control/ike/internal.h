@@ -185,6 +185,7 @@ struct td_ike_peer {
 	struct td_ike_task_list waiting; // CREATE tasks without an IKE SA
 	uint64_t shortest_life_ns; // of the children of its tunnels; 0: none ends
 	struct td_timer start_timer;
+	uint64_t refused_ns; // when an operator last heard of a refused IKE_SA_INIT
 };
 
 struct td_ike {
@@ -229,6 +230,15 @@ void td_ike_start_due(void *context);
 // Nothing is wanted for the tunnel (NULL: for any) any more.
 void td_ike_waiting_forget(struct td_ike_peer *peer, const struct td_life_tunnel *life);
 void td_ike_tasks_forget_tunnel(struct td_ike_sa *sa, const struct td_life_tunnel *life);
+
+// ---- refusal.c: what an operator is told -----------------------------------------------------------
+
+// An IKE_SA_INIT without a proposal in common; sometimes.
+void td_ike_init_refused(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_payloads *request);
+// A child of the peer's; tunnel is NULL when none fits, reason may be.
+void td_ike_child_refused(const struct td_ike_sa *sa, const struct td_ike_payloads *offer,
+    const struct td_ike_tunnel *tunnel, uint16_t refusal, const char *reason);
 
 // ---- sa.c: IKE SAs --------------------------------------------------------------------------------
 

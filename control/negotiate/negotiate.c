@@ -56,7 +56,8 @@ static void ike_event(void *context, const char *kind, const struct td_ike_peer 
 	const char *name = peer ? td_ike_peer_config(peer)->name : "?";
 
 	(void)sa;
-	if (strcmp(kind, "ike_failed") == 0 || strcmp(kind, "ike_dead") == 0)
+	if (strcmp(kind, "ike_failed") == 0 || strcmp(kind, "ike_dead") == 0 ||
+	    strcmp(kind, "child_refused") == 0)
 		td_log_warning("tunnel %s: %s", name, reason ? reason : kind);
 	else
 		td_log_info("tunnel %s: %s%s%s", name, kind, reason ? ": " : "", reason ? reason : "");
