@@ -142,7 +142,8 @@ static void stop_begin(struct daemon *daemon)
 	if (daemon->negotiate == NULL || !td_negotiate_stop(daemon->negotiate))
 		td_loop_stop(daemon->loop);
 	else
-		(void)td_loop_timer_set(daemon->loop, &daemon->stop_timer, td_clock_now_ns() + TD_STOP_MS * TD_NS_PER_MS);
+		(void)td_loop_timer_set(
+		    daemon->loop, &daemon->stop_timer, td_clock_now_ns() + TD_STOP_MS * TD_NS_PER_MS);
 }
 
 static void signal_event(void *context, uint32_t events)

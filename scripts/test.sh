@@ -15,6 +15,7 @@ UNIT_TIMEOUT_S=120
 WIRE_TIMEOUT_S=1800
 DEMO_TIMEOUT_S=180
 RACE_TIMEOUT_S=180
+SIM_TIMEOUT_S=600
 # abort_on_error stays off: the exit status is what the lab checks, and a core dump would hold keys.
 export ASAN_OPTIONS="detect_leaks=1:exitcode=99:abort_on_error=0"
 export UBSAN_OPTIONS="halt_on_error=1:exitcode=99:print_stacktrace=1"
@@ -127,10 +128,28 @@ wire_tests()
 	fi
 }
 
+# demo NAME OPTION...: a short run of the demo or the soak.
 demo()
 {
-	supervised "$DEMO_TIMEOUT_S" /usr/bin/python3 -B "$ROOT/scripts/demo_rollover.py" --build-dir "$ROOT/build" --rollovers 10
-	tap_one "$RESULTS/demo.tap" "demo with 10 rollovers" $?
+	local name=$1
+	shift
+	supervised "$DEMO_TIMEOUT_S" /usr/bin/python3 -B "$ROOT/scripts/rollover.py" --build-dir "$ROOT/build" "$@"
+	tap_one "$RESULTS/demo-$name.tap" "demo: $name" $?
+}
+
+# simulation DIRECTORY SEEDS: whole IKE engines against each other, at random and step by step.
+simulation()
+{
+	local tap=$RESULTS/$1-sim-scripts.tap
+	check "$1-sim" supervised "$SIM_TIMEOUT_S" "$ROOT/$1/tests/sim/sim" --seeds "$2" --jobs "$(nproc)"
+	supervised "$UNIT_TIMEOUT_S" "$ROOT/$1/tests/sim/sim-scripts" >"$tap" 2>"$ROOT/build/logs/$1-sim-scripts.log"
+	[ $? -eq 0 ] || grep -q '^not ok' "$tap" || tap=
+	if [ -n "$tap" ]; then
+		taps+=("$tap")
+	else
+		tap_one "$RESULTS/$1-sim-scripts-status.tap" "exit status of sim-scripts of $1" 1
+	fi
+	say "simulation of $1 done"
 }
 
 # fails_with STATUS COMMAND...
@@ -176,13 +195,17 @@ run_all()
 	unit_tests build
 	wire_tests build
 	if [ "${#patterns[@]}" -eq 0 ]; then
-		demo
+		simulation build 20000
+		demo "10 rollovers by IKEv2" --rollovers 10
+		demo "10 rollovers of injected keys" --rollovers 10 --injected
+		demo "keys that live for 100 ms, messages lost" --rollovers 100 --life-ms 100 --control-loss 20
 		check bench-micro-quick "$ROOT/build/bench/micro" --quick
 	fi
 	[ -n "$fast" ] && return
 	[ "${#patterns[@]}" -eq 0 ] && races
 	check build-asan build build-asan -Dsanitize=true || return
 	unit_tests build-asan
+	[ "${#patterns[@]}" -eq 0 ] && simulation build-asan 500
 	TANDEM_SLOW=1 wire_tests build-asan
 }
 

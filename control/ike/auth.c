@@ -132,8 +132,8 @@ static bool same_identities(const struct td_ike_peer_config *a, const struct td_
 	       td_ike_id_equal(&a->remote_id, b->remote_id.type, id_data(&b->remote_id));
 }
 
-// The notify speaks for a pair of identities, wherever they are (RFC 7296 2.4): where several peers share one,
-// it would end the others' IKE SAs.
+// The notify speaks for a pair of identities, wherever they are (RFC 7296 2.4): where several peers share
+// one, it would end the others' IKE SAs.
 static bool is_initial_contact(const struct td_ike_sa *sa)
 {
 	const struct td_ike_peer *other;

@@ -66,8 +66,8 @@ void td_ike_child_refused(const struct td_ike_sa *sa, const struct td_ike_payloa
 		    td_life_tunnel_config(tunnel->life)->name, proposal);
 		break;
 	default:
-		(void)td_error_set(&error, 0, NULL, NULL, "%s",
-		    reason && reason[0] ? reason : td_ike_notify_name(refusal));
+		(void)td_error_set(
+		    &error, 0, NULL, NULL, "%s", reason && reason[0] ? reason : td_ike_notify_name(refusal));
 	}
 	td_ike_event(sa, "child_refused", error.reason);
 }

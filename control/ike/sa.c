@@ -325,7 +325,8 @@ void td_ike_sa_inherit(struct td_ike_sa *successor, struct td_ike_sa *sa)
 
 void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path)
 {
-	// RFC 7296 2.23: the initiator may go over to port 4500, with or without a NAT; answers come from there.
+	// RFC 7296 2.23: the initiator may go over to port 4500, with or without a NAT; answers come from
+	// there.
 	if (path->local_port != sa->path.local_port) {
 		sa->path.local_port = path->local_port;
 		sa->path.remote_port = path->remote_port;

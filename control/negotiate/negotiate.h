@@ -29,7 +29,8 @@ struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_c
 void td_negotiate_destroy(struct td_negotiate *negotiate);
 // What is to be up from the beginning, connects.
 void td_negotiate_start(struct td_negotiate *negotiate);
-// Takes all tunnels down: says DELETE to their peers, and negotiates no more. False: there was nobody to tell.
+// Takes all tunnels down: says DELETE to their peers, and negotiates no more. False: there was nobody to
+// tell.
 bool td_negotiate_stop(struct td_negotiate *negotiate);
 
 // What the SAD tells; a td_sad_event_fn.

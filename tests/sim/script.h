@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Arrow scripts: two nodes, A and B, whose messages are all in the script's hands. A script is a list of
+// steps, apart by blanks:
+//
+//   A:rekey A:rekey-ike     an operator's wish      A:down A:up A:crash A:start
+//   A:soft A:hard           the child that A sends on reaches a limit        A:hard-old  its oldest child
+//   does A:nonce=00,ff           first bytes of A's next nonces A>create?               A's oldest create
+//   request arrives; "!" is an answer; init, auth, create and info A>create!(WORD)         the oldest one
+//   with the word in it (a notify, a payload, an SPI) -A>create?              it is lost +A>create?   it
+//   arrives, and will once more A>any?                  of any exchange A:none                  A has sent
+//   nothing that is still under way wait=N                  N ms pass, messages stay where they are A:mute
+//   A:heard          from now on nothing of A's arrives; everything again A:children=N            A has so
+//   many children that are not draining A:traffic=N             so many children of A's have been activated
+//   by traffic (also: timer, delete, answer) A:ikes=N                A has so many IKE SAs flow=N all is
+//   delivered for N ms, what is held first trouble calm            packets may be held; from now on they may
+//   not rest                    flows until all is at rest flood=N                 N initiators from nowhere
+//   start at B rebind                  the NAT before A takes other ports
+//
+// No packet may be lost in any script; data goes both ways all the time.
+
+#include "tests/sim/sim.h"
+
+enum sim_script_flag {
+	SCRIPT_PFS = 1, // groups on both sides
+	SCRIPT_GROUPS = 2, // the responder prefers another group
+	SCRIPT_IKE_GROUPS = 4, // the same for IKE_SA_INIT
+	SCRIPT_FRESH = 8, // nothing is set up yet
+	SCRIPT_BOTH_START = 16, // both sides connect at once
+	SCRIPT_WRONG_PSK = 32,
+	SCRIPT_NO_PROPOSAL = 64, // nothing in common for IKE
+	SCRIPT_NO_ESP = 128, // nothing in common for ESP
+	SCRIPT_OTHER_TS = 256, // no selectors in common
+	SCRIPT_NARROW_TS = 512, // the responder has a part of them
+	SCRIPT_LONG = 1024, // IKE_AUTH does not fit a packet
+	SCRIPT_NAT = 2048, // before A
+	SCRIPT_LIVENESS = 4096, // asked after a second of silence
+	SCRIPT_LIFETIME = 8192, // soft after 1 s, hard after 1.5 s
+	SCRIPT_WORKERS = 16384, // a child for each of two workers
+	SCRIPT_DOWN_AT_END = 32768, // does not come to rest: it fails for good
+};
+
+struct sim_script {
+	const char *name;
+	unsigned flags;
+	const char *steps;
+	char kept; // 'A' or 'B': who made the child that remains; 0: not looked at
+};
+
+// Returns true when all went as written; else why is filled in.
+bool sim_script_run(const struct sim_script *script, FILE *trace, char *why, size_t size);
+
+extern const struct sim_script sim_scripts_child[], sim_scripts_ike[]; // ended by a row without name
