@@ -82,6 +82,12 @@
 // The control thread looks at worker events, punted packets and reclaimable memory this often.
 #define TD_TICK_NS 500000ull
 
+// The control thread's loop: of one kind of work it does so much at once, or for so long, before it looks at
+// everything else. A handshake's public-key operations take a fraction of a millisecond each.
+#define TD_LOOP_TIMERS 256
+#define TD_LOOP_MESSAGES 64 // of one socket
+#define TD_LOOP_TURN_US 2000
+
 // Control socket.
 #define TD_RPC_CLIENTS_MAX 2048
 #define TD_RPC_LINE_MAX (4u << 20) // bytes of one request; a longer one ends the connection

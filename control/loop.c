@@ -2,6 +2,7 @@
 #include "control/loop.h"
 
 #include "common/clock.h"
+#include "common/limits.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +11,6 @@
 #include <unistd.h>
 
 #define EVENT_BATCH 64
-#define TIMERS_PER_ROUND 256 // then the descriptors and the tick get their turn
 
 // What a descriptor's events go to. epoll may have reported an event for a descriptor that an earlier
 // callback of the same batch removed, and whose number may be in use again: the generation tells them apart.
@@ -173,12 +173,15 @@ void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer)
 	td_timers_cancel(&loop->timers, timer);
 }
 
+// Not for so long, and not so many, that descriptors and the tick would wait.
 static void timers_run(struct td_loop *loop, uint64_t now_ns)
 {
-	unsigned left = TIMERS_PER_ROUND;
+	uint64_t end_ns = now_ns + TD_LOOP_TURN_US * 1000ull;
+	unsigned left = TD_LOOP_TIMERS;
 
 	while (!loop->stopped && left-- > 0 && td_timers_run_one(&loop->timers, now_ns))
-		;
+		if (td_clock_now_ns() >= end_ns)
+			return;
 }
 
 // ---- the loop ---------------------------------------------------------------------------------

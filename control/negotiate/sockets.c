@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/negotiate/sockets.h"
 
+#include "common/clock.h"
+#include "common/limits.h"
 #include "control/ike/registry.h"
 
 #include <errno.h>
@@ -13,7 +15,6 @@
 #include <unistd.h>
 
 #define MARKER_BYTES 4
-#define BATCH 64 // messages taken before others get their turn
 
 // Both ports of one address.
 struct endpoint {
@@ -94,9 +95,10 @@ static void readable(void *context, uint32_t events)
 {
 	struct endpoint *endpoint = context;
 	struct td_ike_sockets *sockets = endpoint->sockets;
+	uint64_t end_ns = td_clock_now_ns() + TD_LOOP_TURN_US * 1000ull;
 
 	(void)events;
-	for (unsigned i = 0; i < BATCH; i++) {
+	for (unsigned i = 0; i < TD_LOOP_MESSAGES; i++) {
 		struct sockaddr_storage from;
 		socklen_t from_bytes = sizeof(from);
 		ssize_t length = recvfrom(endpoint->fd, sockets->buffer, sizeof(sockets->buffer), 0,
@@ -105,6 +107,8 @@ static void readable(void *context, uint32_t events)
 		if (length < 0)
 			return; // nothing more, or an ICMP error that proves nothing
 		message_hand_over(endpoint, &from, (size_t)length);
+		if (td_clock_now_ns() >= end_ns)
+			return; // the descriptor is still readable: the loop comes back
 	}
 }
 
