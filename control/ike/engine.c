@@ -26,12 +26,89 @@ const struct td_life_negotiator *td_ike_negotiator(struct td_ike *ike)
 	return &ike->negotiator;
 }
 
+// ---- where peers are ----------------------------------------------------------------------------
+
+static uint64_t ip_hash(uint64_t hash, const struct td_ip *ip)
+{
+	for (unsigned i = 0; ip->family && i < td_ip_length(ip->family); i++)
+		hash = td_hash_mix(hash + ip->bytes[i] + 1);
+	return hash;
+}
+
+uint64_t td_ike_addresses_hash(const struct td_ip *local, const struct td_ip *remote)
+{
+	return ip_hash(ip_hash(0, local), remote);
+}
+
+static struct td_ike_place *place_find(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
+{
+	uint64_t hash = td_ike_addresses_hash(local, remote);
+
+	for (struct td_hash_node *node = td_hash_first(&ike->places, hash); node; node = td_hash_next(node)) {
+		struct td_ike_place *place = (struct td_ike_place *)node;
+
+		if (td_ip_equal(&place->local, local) && td_ip_equal(&place->remote, remote))
+			return place;
+	}
+	return NULL;
+}
+
+static struct td_ike_place *place_make(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
+{
+	struct td_ike_place *place = place_find(ike, local, remote);
+
+	if (place || td_hash_reserve(&ike->places, 1) < 0)
+		return place;
+	place = calloc(1, sizeof(*place));
+	if (!place)
+		return NULL;
+	place->local = *local;
+	place->remote = *remote;
+	td_hash_link(&ike->places, &place->node, td_ike_addresses_hash(local, remote));
+	return place;
+}
+
+static void place_leave(struct td_ike_peer *peer)
+{
+	LIST_REMOVE(peer, of_place);
+	if (!LIST_EMPTY(&peer->place->peers))
+		return;
+	td_hash_unlink(&peer->ike->places, &peer->place->node);
+	free(peer->place);
+}
+
+struct td_ike_peer *td_ike_peer_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
+{
+	static const struct td_ip anywhere;
+	const struct td_ike_place *place =
+	    after ? after->place : place_find(ike, &path->local, &path->remote);
+	struct td_ike_peer *peer = after   ? LIST_NEXT(after, of_place)
+	                           : place ? LIST_FIRST(&place->peers)
+	                                   : NULL;
+
+	if (peer || (place && place->remote.family == 0))
+		return peer;
+	place = place_find(ike, &path->local, &anywhere);
+	return place ? LIST_FIRST(&place->peers) : NULL;
+}
+
+// ---- peers --------------------------------------------------------------------------------------
+
 struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer_config *config)
 {
 	struct td_ike_peer *peer = calloc(1, sizeof(*peer));
 
 	if (!peer)
 		return NULL;
+	peer->place = place_make(ike, &config->local_address, &config->remote_address);
+	if (!peer->place) {
+		free(peer);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&peer->place->peers, peer, of_place);
 	peer->ike = ike;
 	peer->config = *config;
 	TAILQ_INIT(&peer->tunnels);
@@ -57,6 +134,7 @@ static void peer_free(struct td_ike_peer *peer, bool tell)
 	td_ike_waiting_forget(peer, NULL);
 	td_timers_cancel(peer->ike->env.timers, &peer->start_timer);
 	LIST_REMOVE(peer, all);
+	place_leave(peer);
 	free(peer);
 }
 
@@ -83,6 +161,8 @@ void td_ike_destroy(struct td_ike *ike)
 	td_ike_bury(ike);
 	td_hash_free(&ike->by_spi);
 	td_hash_free(&ike->by_init);
+	td_hash_free(&ike->by_path);
+	td_hash_free(&ike->places);
 	td_hash_free(&ike->tunnels);
 	td_wipe(ike, sizeof(*ike));
 	free(ike);
@@ -152,19 +232,6 @@ void td_ike_tunnel_remove(struct td_ike *ike, struct td_life_tunnel *life)
 	td_hash_unlink(&ike->tunnels, &tunnel->by_life);
 	TAILQ_REMOVE(&tunnel->peer->tunnels, tunnel, of_peer);
 	free(tunnel);
-}
-
-struct td_ike_peer *td_ike_peer_next(
-    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
-{
-	struct td_ike_peer *peer = after ? LIST_NEXT(after, all) : LIST_FIRST(&ike->peers);
-
-	for (; peer; peer = LIST_NEXT(peer, all))
-		if (td_ip_equal(&peer->config.local_address, &path->local) &&
-		    (peer->config.remote_address.family == 0 ||
-		        td_ip_equal(&peer->config.remote_address, &path->remote)))
-			return peer;
-	return NULL;
 }
 
 unsigned td_ike_peer_rekey(struct td_ike_peer *peer)

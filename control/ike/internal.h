@@ -137,6 +137,7 @@ enum td_ike_state { TD_IKE_CONNECTING, TD_IKE_ESTABLISHED, TD_IKE_REKEYED, TD_IK
 struct td_ike_sa {
 	struct td_hash_node by_spi; // our SPI
 	struct td_hash_node by_init; // responder, half-open: the initiator's SPI and address
+	struct td_hash_node by_path; // the addresses
 	LIST_ENTRY(td_ike_sa) all;
 	TAILQ_ENTRY(td_ike_sa) of_peer; // linked when peer is set
 	struct td_ike *ike;
@@ -176,8 +177,17 @@ struct td_ike_sa {
 	struct td_timer rekey_timer, liveness_timer, end_timer;
 };
 
+// Two addresses that peers are configured between; remote of family 0: from anywhere.
+struct td_ike_place {
+	struct td_hash_node node;
+	struct td_ip local, remote;
+	LIST_HEAD(, td_ike_peer) peers;
+};
+
 struct td_ike_peer {
 	LIST_ENTRY(td_ike_peer) all;
+	LIST_ENTRY(td_ike_peer) of_place;
+	struct td_ike_place *place;
 	struct td_ike *ike;
 	struct td_ike_peer_config config;
 	TAILQ_HEAD(, td_ike_tunnel) tunnels;
@@ -191,7 +201,7 @@ struct td_ike_peer {
 struct td_ike {
 	struct td_ike_env env;
 	struct td_life_negotiator negotiator;
-	struct td_hash by_spi, by_init, tunnels;
+	struct td_hash by_spi, by_init, by_path, tunnels, places;
 	LIST_HEAD(, td_ike_peer) peers;
 	LIST_HEAD(, td_ike_sa) sas, closed;
 	unsigned half_open;
@@ -216,7 +226,10 @@ struct td_ike_tunnel *td_ike_tunnel_of(struct td_ike *ike, const struct td_life_
 void td_ike_event(const struct td_ike_sa *sa, const char *kind, const char *reason);
 // receive.c: whether one more unprotected answer may go out in this second.
 bool td_ike_hint_allowed(struct td_ike *ike);
-// The peer that a message between two addresses may belong to; after is NULL or the one found before.
+// A number for two addresses.
+uint64_t td_ike_addresses_hash(const struct td_ip *local, const struct td_ip *remote);
+// The peer that a message between two addresses may belong to; after is NULL or the one found before. Those
+// with the address come before those from anywhere.
 struct td_ike_peer *td_ike_peer_next(
     struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after);
 // Frees the SAs that were closed.
@@ -248,6 +261,9 @@ void td_ike_sa_peer_set(struct td_ike_sa *sa, struct td_ike_peer *peer);
 // Known by our SPI from now.
 void td_ike_sa_link(struct td_ike_sa *sa);
 struct td_ike_sa *td_ike_sa_find(struct td_ike *ike, uint64_t own_spi);
+// An established one between two addresses.
+struct td_ike_sa *td_ike_sa_find_path(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote);
 struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const struct td_path *path);
 void td_ike_sa_init_link(struct td_ike_sa *sa);
 // IKE_AUTH or a rekey is done: timers start, the handshake is forgotten.

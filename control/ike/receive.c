@@ -216,24 +216,12 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 		request_received(sa, header, inside, first);
 }
 
-static struct td_ike_sa *established_between(
-    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
-{
-	struct td_ike_sa *sa;
-
-	LIST_FOREACH (sa, &ike->sas, all)
-		if (sa->state == TD_IKE_ESTABLISHED && td_ip_equal(&sa->path.remote, remote) &&
-		    td_ip_equal(&sa->path.local, local))
-			return sa;
-	return NULL;
-}
-
 // Somebody has no SA for our ESP packets, and no IKE SA to say so with (RFC 7296 1.5): we ask who should have
 // both.
 static void hint_received(
     struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header, struct td_bytes body)
 {
-	struct td_ike_sa *sa = established_between(ike, &path->local, &path->remote);
+	struct td_ike_sa *sa = td_ike_sa_find_path(ike, &path->local, &path->remote);
 	struct td_ike_payloads payloads;
 
 	ike->stats.unexpected++;
@@ -312,7 +300,7 @@ void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_by
 void td_ike_unknown_spi(
     struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote, uint32_t spi)
 {
-	struct td_ike_sa *sa = established_between(ike, local, remote);
+	struct td_ike_sa *sa = td_ike_sa_find_path(ike, local, remote);
 	struct td_path path = {
 	    .local = *local, .remote = *remote, .local_port = TD_IKE_PORT, .remote_port = TD_IKE_PORT};
 	struct td_ike_chain chain;

@@ -50,6 +50,29 @@ struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const 
 	return NULL;
 }
 
+static void path_link(struct td_ike_sa *sa)
+{
+	td_hash_link(
+	    &sa->ike->by_path, &sa->by_path, td_ike_addresses_hash(&sa->path.local, &sa->path.remote));
+}
+
+struct td_ike_sa *td_ike_sa_find_path(
+    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
+{
+	uint64_t hash = td_ike_addresses_hash(local, remote);
+
+	for (struct td_hash_node *node = td_hash_first(&ike->by_path, hash); node;
+	     node = td_hash_next(node)) {
+		struct td_ike_sa *sa =
+		    (struct td_ike_sa *)((char *)node - offsetof(struct td_ike_sa, by_path));
+
+		if (sa->state == TD_IKE_ESTABLISHED && td_ip_equal(&sa->path.remote, remote) &&
+		    td_ip_equal(&sa->path.local, local))
+			return sa;
+	}
+	return NULL;
+}
+
 void td_ike_sa_init_link(struct td_ike_sa *sa)
 {
 	sa->half_open = true;
@@ -121,7 +144,8 @@ struct td_ike_sa *td_ike_sa_create(struct td_ike *ike, bool initiator, const str
 {
 	struct td_ike_sa *sa = NULL;
 
-	if (td_hash_reserve(&ike->by_spi, 1) < 0 || td_hash_reserve(&ike->by_init, 1) < 0)
+	if (td_hash_reserve(&ike->by_spi, 1) < 0 || td_hash_reserve(&ike->by_init, 1) < 0 ||
+	    td_hash_reserve(&ike->by_path, 1) < 0)
 		return NULL;
 	sa = calloc(1, sizeof(*sa));
 	if (!sa)
@@ -141,6 +165,7 @@ struct td_ike_sa *td_ike_sa_create(struct td_ike *ike, bool initiator, const str
 	LIST_INSERT_HEAD(&ike->sas, sa, all);
 	// Room was reserved above.
 	td_hash_link(&ike->by_spi, &sa->by_spi, td_hash_mix(td_ike_own_spi(sa)));
+	path_link(sa);
 	return sa;
 }
 
@@ -251,6 +276,7 @@ void td_ike_sa_close(struct td_ike_sa *sa, const char *kind, const char *reason)
 	init_unlink(sa);
 	sa->state = TD_IKE_CLOSED;
 	td_hash_unlink(&ike->by_spi, &sa->by_spi);
+	td_hash_unlink(&ike->by_path, &sa->by_path);
 	td_timers_cancel(timers, &sa->task_timer);
 	td_timers_cancel(timers, &sa->rekey_timer);
 	td_timers_cancel(timers, &sa->liveness_timer);
@@ -335,7 +361,9 @@ void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path)
 	if (!sa->nat_remote ||
 	    (sa->path.remote_port == path->remote_port && td_ip_equal(&sa->path.remote, &path->remote)))
 		return;
+	td_hash_unlink(&sa->ike->by_path, &sa->by_path);
 	sa->path.remote = path->remote;
 	sa->path.remote_port = path->remote_port;
+	path_link(sa);
 	td_ike_event(sa, "ike_moved", NULL);
 }
