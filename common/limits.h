@@ -117,6 +117,7 @@
 
 // IKE.
 #define TD_STOP_MS 100 // for DELETEs to leave when the gateway stops
+#define TD_IKE_KNOWN_MAX 1024 // peers' certificates of one trust that stay parsed, about 5 KB each
 #define TD_IKE_HINTS_PER_S 100 // unprotected answers (RFC 7296 2.21.4 asks for a limit)
 #define TD_IKE_PROBE_MS 1000 // between two liveness probes that unauthenticated hints cause
 #define TD_IKE_HALF_OPEN_MAX 4096 // responder's SAs before IKE_AUTH; further ones are refused

@@ -3,6 +3,7 @@
 
 #include "control/ike/dn.h"
 #include "control/ike/identity.h"
+#include "control/ike/known.h"
 #include "control/ike/signature.h"
 
 #include <openssl/err.h>
@@ -106,7 +107,7 @@ static X509 *certificate_of(struct td_bytes der)
 
 // The certificates of the message in its order. NULL: one is malformed, or libcrypto failed. What is not
 // X.509 (a CRL, a hash and URL) is passed over.
-static STACK_OF(X509) * collect(const struct td_ike_payloads *payloads)
+static STACK_OF(X509) * collect(struct td_known *known, const struct td_ike_payloads *payloads)
 {
 	STACK_OF(X509) *all = sk_X509_new_null();
 
@@ -116,7 +117,9 @@ static STACK_OF(X509) * collect(const struct td_ike_payloads *payloads)
 
 		if (cert->encoding != TD_CERT_X509)
 			continue;
-		certificate = certificate_of(cert->data);
+		certificate = td_known_find(known, cert->data);
+		if (!certificate)
+			certificate = certificate_of(cert->data);
 		if (!certificate || sk_X509_push(all, certificate) == 0) {
 			X509_free(certificate);
 			sk_X509_pop_free(all, X509_free);
@@ -126,9 +129,19 @@ static STACK_OF(X509) * collect(const struct td_ike_payloads *payloads)
 	return all;
 }
 
+// What the peer sent of a chain that holds. What else came with it is nobody's who could be held to it.
+static void chain_keep(X509_STORE_CTX *context, struct td_known *known)
+{
+	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(context);
+	int sent = X509_STORE_CTX_get_num_untrusted(context);
+
+	for (int i = 0; i < sent && i < sk_X509_num(chain); i++)
+		td_known_add(known, sk_X509_value(chain, i));
+}
+
 // To an authority of ours, which need not be a root.
-static int chain_verify(X509_STORE *authorities, X509 *certificate, STACK_OF(X509) * others,
-    int64_t unix_time, struct td_error *error)
+static int chain_verify(X509_STORE *authorities, struct td_known *known, X509 *certificate,
+    STACK_OF(X509) * others, int64_t unix_time, struct td_error *error)
 {
 	X509_STORE_CTX *context = X509_STORE_CTX_new();
 	X509_VERIFY_PARAM *parameters;
@@ -145,6 +158,7 @@ static int chain_verify(X509_STORE *authorities, X509 *certificate, STACK_OF(X50
 	X509_VERIFY_PARAM_set_auth_level(parameters, AUTH_LEVEL);
 	X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
 	if (X509_verify_cert(context) == 1) {
+		chain_keep(context, known);
 		result = 0;
 		goto out;
 	}
@@ -157,10 +171,11 @@ out:
 	return result;
 }
 
-X509 *td_certificate_accept(X509_STORE *authorities, const struct td_ike_payloads *payloads,
-    const struct td_ike_id *id, int64_t unix_time, struct td_error *error)
+X509 *td_certificate_accept(X509_STORE *authorities, struct td_known *known,
+    const struct td_ike_payloads *payloads, const struct td_ike_id *id, int64_t unix_time,
+    struct td_error *error)
 {
-	STACK_OF(X509) *all = collect(payloads);
+	STACK_OF(X509) *all = collect(known, payloads);
 	X509 *certificate = sk_X509_value(all, 0);
 	bool accepted = false;
 
@@ -171,7 +186,7 @@ X509 *td_certificate_accept(X509_STORE *authorities, const struct td_ike_payload
 	else if (!td_certificate_is_for(certificate, id))
 		td_certificate_refuse_id(certificate, id, error);
 	else
-		accepted = chain_verify(authorities, certificate, all, unix_time, error) == 0 &&
+		accepted = chain_verify(authorities, known, certificate, all, unix_time, error) == 0 &&
 		           td_certificate_check_key(certificate, error) == 0;
 	if (!accepted || X509_up_ref(certificate) != 1)
 		certificate = NULL;

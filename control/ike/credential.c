@@ -21,6 +21,7 @@ void td_ike_credential_free(struct td_ike_credential *credential)
 	EVP_PKEY_free(credential->key); // libcrypto wipes a private key
 	X509_free(credential->pinned);
 	X509_STORE_free(credential->authorities);
+	td_known_free(credential->known);
 	OPENSSL_free((void *)credential->certreq.data);
 	for (unsigned i = 0; i < credential->cert_count; i++) {
 		X509_free(credential->certs[i]);

@@ -4,6 +4,7 @@
 // What a credential is made of, for the files that make and use it.
 
 #include "control/ike/credential.h"
+#include "control/ike/known.h"
 
 #include <openssl/types.h>
 
@@ -18,6 +19,7 @@ struct td_ike_credential {
 	EVP_PKEY *key; // KEY: ours, private; TRUST: the peer's, NULL when authorities vouch for any
 	X509 *pinned; // TRUST: the peer's very certificate, which has that key; or NULL
 	X509_STORE *authorities; // TRUST: or NULL
+	struct td_known *known; // with authorities: certificates that came from them
 	struct td_bytes certreq; // TRUST: hashes of the authorities' keys; owned
 	unsigned cert_count; // KEY
 	X509 *certs[TD_IKE_CERTS_MAX];

@@ -138,7 +138,8 @@ static EVP_PKEY *trusted_key(const struct td_ike_credential *credential, const s
 		EVP_PKEY_up_ref(credential->key);
 		return credential->key;
 	}
-	certificate = td_certificate_accept(credential->authorities, payloads, id, unix_time, error);
+	certificate =
+	    td_certificate_accept(credential->authorities, credential->known, payloads, id, unix_time, error);
 	if (!certificate)
 		return NULL;
 	if (!credential->key || EVP_PKEY_eq(X509_get0_pubkey(certificate), credential->key) == 1)

@@ -56,7 +56,8 @@ static int authorities_load(struct td_ike_credential *credential, const char *pa
 	hashes.capacity = (size_t)sk_X509_num(all) * TD_CERTREQ_HASH_BYTES;
 	hashes.data = OPENSSL_malloc(hashes.capacity);
 	credential->authorities = X509_STORE_new();
-	if (!hashes.data || !credential->authorities)
+	credential->known = td_known_create();
+	if (!hashes.data || !credential->authorities || !credential->known)
 		result = td_error_set(error, -ENOMEM, NULL, NULL, "no memory");
 	for (int i = 0; !result && i < sk_X509_num(all); i++)
 		result = authority_add(credential, sk_X509_value(all, i), &hashes, path, i + 1, error);

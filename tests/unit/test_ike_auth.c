@@ -626,6 +626,22 @@ Test(chain, to_an_authority_is_accepted)
 	}
 }
 
+Test(chain, that_is_known_is_checked_again)
+{
+	struct world world = world_create("P-256", &root_spec, &middle_spec, &gateway_spec);
+	struct exchange *exchange = world.exchange;
+
+	for (unsigned i = 0; i < 2; i++)
+		cr_expect_eq(
+		    exchange_verify(exchange, world.trust, &world.error), 0, "%s", world.error.reason);
+	cr_expect_eq(td_ike_auth_verify(world.trust, &exchange->what, &exchange->id, &exchange->payloads,
+	                 PKI_NOW + 2 * PKI_DAY, &world.error),
+	    -EACCES);
+	reason_has(&world.error, "expired");
+	cr_assert_eq(td_ike_id_parse("gw-b.example", &exchange->id), 0);
+	world_refuses(&world, "is not for gw-b.example");
+}
+
 static const struct {
 	const char *id;
 	bool good;
