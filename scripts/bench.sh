@@ -3,31 +3,38 @@
 # Installs what is missing, builds, and measures.
 #
 #   scripts/bench.sh micro [--quick] [PATTERN...]
+#   scripts/bench.sh handshake [--quick] [PATTERN...]
 #
 # micro: tables, replay, policy, routes, memory of SAs, and SA changes beside traffic, in one process without
 # NIC or hugepages. Prints a table and writes build/bench/micro.json. With PATTERNs only rows whose group or name contains
-# one of them run. --quick shows in seconds that everything runs. Exit status 1: a packet was lost, memory is
-# beyond its bound, or a row did not run. docs/benchmarking.md tells what the figures mean.
+# one of them run.
+# handshake: IKE SAs, rekeys, and thousands of tunnels at once, with two whole IKEv2 engines in one process. Writes
+# build/bench/handshake.json. With PATTERNs only groups whose name contains one of them run.
+#
+# --quick shows in seconds that everything runs. Exit status 1: a packet was lost, memory is beyond its bound, a tunnel
+# missed a deadline, or a row did not run. docs/benchmarking.md tells what the figures mean.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage()
 {
-	sed -n '3,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
-micro()
+# run NAME ARGUMENT...
+run()
 {
+	local name=$1
+	shift
 	install_missing "${BUILD_PACKAGES[@]}" && quietly "$ROOT/build/logs/build-gcc.log" build build || return
 	# Not by chance the figures of an earlier run.
-	rm -f "$ROOT/build/bench/micro.json"
-	"$ROOT/build/bench/micro" --json "$ROOT/build/bench/micro.json" "$@"
+	rm -f "$ROOT/build/bench/$name.json"
+	"$ROOT/build/bench/$name" --json "$ROOT/build/bench/$name.json" "$@"
 }
 
 case ${1-} in
-micro)
-	shift
-	micro "$@"
+micro | handshake)
+	run "$@"
 	;;
 -h | --help)
 	usage
