@@ -243,8 +243,13 @@ static void sa_received(struct td_ike *ike, const struct td_path *path, const st
 		hint_received(ike, path, header, body);
 		return;
 	}
-	if (!sa || sa->initiator == ((header->flags & TD_IKE_FLAG_INITIATOR) != 0)) {
+	if (!sa) {
 		spi_unknown(ike, path, header);
+		return;
+	}
+	// Its SPI in the other role: an answer would give away the token of an SA that lives (RFC 6290 9.2).
+	if (sa->initiator == ((header->flags & TD_IKE_FLAG_INITIATOR) != 0)) {
+		ike->stats.unexpected++;
 		return;
 	}
 	if (td_ike_payloads_read(body, header->next_payload, &payloads) < 0) {

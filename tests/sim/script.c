@@ -68,6 +68,8 @@ static void node_set_up(struct run *run, unsigned index)
 	memset(config->local_id.data, 'a' + (int)index, config->local_id.length);
 	config->remote_id = config->local_id;
 	memset(config->remote_id.data, 'b' - (int)index, config->remote_id.length);
+	if (index == 1 && (flags & SCRIPT_ANYBODY))
+		config->remote_id = (struct td_ike_id){0};
 	if (index == 1 && (flags & SCRIPT_NAT))
 		config->remote_address = run->world->nat_ip;
 	proposals(flags & SCRIPT_NO_PROPOSAL && index == 1 ? "chacha20poly1305-prfsha512-x25519"
@@ -175,7 +177,7 @@ static struct sim_message *message_find(const struct run *run, char from, const 
 
 static void arrow(struct run *run, const char *step)
 {
-	char how = step[0] == '-' || step[0] == '+' ? *step++ : 0, wanted[64];
+	char how = strchr("-+~", step[0]) ? *step++ : 0, wanted[64];
 	const char *word = strchr(step, '(');
 	struct sim_message *message;
 
@@ -192,6 +194,8 @@ static void arrow(struct run *run, const char *step)
 	}
 	if (how == '+')
 		(void)sim_message_copy(message);
+	if (how == '~')
+		message->data[message->length - 1] ^= 1;
 	sim_message_deliver(message);
 }
 
@@ -275,6 +279,38 @@ static struct td_life_child *child_oldest(const struct sim_end *end)
 	return oldest;
 }
 
+// Somebody who has seen the SPIs of a node's IKE SA asks about it, with the roles the wrong way round.
+static void stranger_asks(struct sim_node *node, unsigned peer)
+{
+	const struct td_ike_sa *sa = TAILQ_FIRST(&node->peers[peer]->sas);
+	uint8_t bytes[TD_IKE_HEADER_BYTES];
+	struct td_writer writer = {.data = bytes, .capacity = sizeof(bytes)};
+	struct td_ike_header header = {
+	    .spi_i = sa->spi_r,
+	    .spi_r = sa->spi_i,
+	    .version = TD_IKE_VERSION,
+	    .exchange = TD_IKE_INFORMATIONAL,
+	    .flags = sa->initiator ? TD_IKE_FLAG_INITIATOR : 0,
+	    .message_id = 1,
+	    .length = TD_IKE_HEADER_BYTES,
+	};
+
+	td_ike_header_write(&writer, &header);
+	td_ike_receive(node->ike, &sa->path, td_writer_bytes_of(&writer));
+}
+
+// Another peer between the same addresses, found first, which has a proposal in common with anybody here.
+static void decoy_add(struct sim_node *node, unsigned peer)
+{
+	struct td_ike_peer_config config = node->peer_config[peer];
+
+	config.remote_id.data[0] = 'z';
+	config.proposals.count = 0;
+	proposals("aes128gcm16-prfsha256-x25519", TD_IKE_PROTO_IKE, &config.proposals);
+	if (!td_ike_peer_add(node->ike, &config))
+		abort();
+}
+
 static void of_node(struct run *run, char letter, const char *what)
 {
 	struct sim_end *end = end_of(run, letter);
@@ -296,6 +332,12 @@ static void of_node(struct run *run, char letter, const char *what)
 		sim_node_stop(node, true);
 	else if (strcmp(what, "start") == 0)
 		sim_node_start(node);
+	else if (strcmp(what, "stranger") == 0)
+		stranger_asks(node, peer->index);
+	else if (strcmp(what, "decoy") == 0)
+		decoy_add(node, peer->index);
+	else if (strcmp(what, "rename") == 0)
+		node->peer_config[peer->index].local_id.data[0] = 'n';
 	else if (strcmp(what, "soft") == 0 && child)
 		td_life_soft_limit(child);
 	else if (strcmp(what, "hard") == 0 && child)

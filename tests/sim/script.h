@@ -17,6 +17,10 @@
 //   delivered for N ms, what is held first trouble calm            packets may be held; from now on they may
 //   not rest                    flows until all is at rest flood=N                 N initiators from nowhere
 //   start at B rebind                  the NAT before A takes other ports
+//   A:stranger                 who has seen A's SPIs asks about them in the wrong roles
+//   A:decoy                    another peer between the addresses, with other proposals
+//   A:rename                   A has another identity when it starts again
+//   ~A>init?                   it arrives with its last byte changed
 //
 // No packet may be lost in any script; data goes both ways all the time.
 
@@ -39,6 +43,7 @@ enum sim_script_flag {
 	SCRIPT_LIFETIME = 8192, // soft after 1 s, hard after 1.5 s
 	SCRIPT_WORKERS = 16384, // a child for each of two workers
 	SCRIPT_DOWN_AT_END = 32768, // does not come to rest: it fails for good
+	SCRIPT_ANYBODY = 65536, // the responder takes any identity
 };
 
 struct sim_script {

@@ -45,6 +45,8 @@ const struct sim_script sim_scripts_ike[] = {
         "A>init? B>init! A>auth? B>auth! wait=5 B>init? A>init! B>auth? A>auth!", 0},
     {"INITIAL_CONTACT replaces what was before a crash", 0,
         "trouble A:crash A:start A>init? B>init! A>auth?(INITIAL_CONTACT) B:ikes=1 B>auth!", 'A'},
+    {"nobody gets the token of an IKE SA that lives (RFC 6290 9.2)", 0,
+        "A:stranger A:none B:stranger B:none A:ikes=1 B:ikes=1", 'A'},
     {"a crash is proved (RFC 6290)", SCRIPT_LIVENESS,
         "trouble B:crash B:start wait=1200 A>info? B>info!(QUICK_CRASH_DETECTION) A:dead=1", 'A'},
     {"a crash is noticed by packets of an unknown SPI", 0,
