@@ -141,6 +141,8 @@ void td_ike_informational_asked(struct td_ike_sa *sa, const struct td_ike_payloa
 	if (deletes_sa(request)) {
 		td_ike_chain_start(sa->ike, &chain);
 		td_ike_answer(sa, TD_IKE_INFORMATIONAL, &chain);
+		if (sa->state == TD_IKE_CLOSED)
+			return;
 		td_ike_rekey_overtaken(sa);
 		td_ike_sa_close(sa, sa->successor ? NULL : "ike_down", "the peer has deleted it");
 		return;
