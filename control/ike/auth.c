@@ -87,7 +87,7 @@ static bool id_fits(const struct td_ike_id_view *id)
 // ---- after both directions --------------------------------------------------------------------
 
 // The peer says that it knows of no other IKE SA with us: those from before this one started are of its
-// former life (RFC 7296 2.4).
+// former life (RFC 7296 2.4). It speaks for its own identity only, of which a peer of ours may have many.
 static void former_close(struct td_ike_sa *sa)
 {
 	struct td_ike_sa *other, *next;
@@ -95,7 +95,8 @@ static void former_close(struct td_ike_sa *sa)
 	for (other = TAILQ_FIRST(&sa->peer->sas); other; other = next) {
 		next = TAILQ_NEXT(other, of_peer);
 		if (other != sa && other->state != TD_IKE_CONNECTING &&
-		    other->established_ns < sa->created_ns)
+		    other->established_ns < sa->created_ns &&
+		    td_ike_id_equal(&other->remote_id, sa->remote_id.type, id_data(&sa->remote_id)))
 			td_ike_sa_close(other, "ike_down", "the peer has started anew");
 	}
 }
@@ -272,6 +273,27 @@ static bool ids_match(const struct td_ike_peer_config *config, const struct td_i
 	           td_ike_id_equal(&config->local_id, request->id_r.type, request->id_r.data));
 }
 
+// The proposal was chosen for the first peer between the addresses, before it was known which one it is.
+static bool suite_fits(const struct td_ike_sa *sa, const struct td_ike_peer_config *config)
+{
+	const struct td_ike_proposals offered = {.count = 1, .list = {sa->handshake->chosen}};
+	struct td_ike_proposal chosen;
+
+	return td_ike_proposal_choose(&config->proposals, &offered, false, &chosen) == 0;
+}
+
+static bool initiator_accept(struct td_ike_sa *sa, const struct td_ike_peer_config *config,
+    const struct td_ike_payloads *request, struct td_error *error)
+{
+	if (proof_check(sa, config, &request->id_i, request, error) < 0)
+		return false;
+	if (suite_fits(sa, config))
+		return true;
+	(void)td_error_set(error, 0, NULL, NULL,
+	    "the IKE SA's proposal is of another tunnel between these addresses, and none of this one's");
+	return false;
+}
+
 // The peer that the initiator is, and proves to be. NULL: *error says why not.
 static struct td_ike_peer *initiator_proved(
     struct td_ike_sa *sa, const struct td_ike_payloads *request, struct td_error *error)
@@ -290,8 +312,7 @@ static struct td_ike_peer *initiator_proved(
 	    "no tunnel between these addresses is for %.100s as remote_id%s",
 	    td_ike_id_format(&claimed, text), request->id_r.body.data ? " and the local_id it wants" : "");
 	while ((peer = td_ike_peer_next(sa->ike, &sa->path, peer)))
-		if (ids_match(&peer->config, request) &&
-		    proof_check(sa, &peer->config, &request->id_i, request, error) == 0)
+		if (ids_match(&peer->config, request) && initiator_accept(sa, &peer->config, request, error))
 			return peer;
 	return NULL;
 }

@@ -420,6 +420,7 @@ static int init_accept(struct td_ike_sa *sa, const struct td_ike_header *header,
 		return -ENOMEM;
 	sa->handshake = handshake;
 	sa->spi_i = header->spi_i;
+	handshake->chosen = *chosen;
 	sa->suite = td_ike_suite_of(chosen);
 	handshake->dh = td_dh_create(sa->suite.dh);
 	if (!handshake->dh)
@@ -457,7 +458,13 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	}
 	sa = td_ike_sa_find_init(ike, header->spi_i, path);
 	if (sa) {
-		td_ike_answer_again(sa);
+		// Only the very request is one that comes again (RFC 7296 2.1), and gets no more than it
+		// cost.
+		if (td_bytes_equal(
+		        message, (struct td_bytes){sa->handshake->peer_message, sa->handshake->peer_length}))
+			td_ike_answer_again(sa);
+		else
+			ike->stats.unexpected++;
 		return;
 	}
 	if (!cookie_passed(ike, path, header, &request))

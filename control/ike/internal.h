@@ -124,6 +124,7 @@ struct td_ike_exchange {
 struct td_ike_handshake {
 	struct td_dh *dh;
 	struct td_ike_nonce nonce_i, nonce_r;
+	struct td_ike_proposal chosen; // by a responder
 	uint8_t *own_message, *peer_message; // IKE_SA_INIT as sent and received, for AUTH
 	size_t own_length, peer_length;
 	uint8_t cookie[TD_IKE_COOKIE_MAX_BYTES];
