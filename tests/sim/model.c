@@ -163,7 +163,8 @@ static void switch_out(void *context, struct td_life_child *child)
 	if (child->state != TD_CHILD_ACTIVE)
 		sim_fail(node->world, "%c sends on a child that is not active (SPI %x)", sim_letter(node),
 		    child->spi_out);
-	sa->end->installed_ns[sa->slot] = sa->installed_ns;
+	if (sa->slot == 0)
+		sa->end->last = sa;
 	old = sa->end->current[sa->slot];
 	sa->end->current[sa->slot] = sa;
 	if (node->broken == 3 && old && old != sa)

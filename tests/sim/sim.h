@@ -116,7 +116,7 @@ struct sim_end {
 	bool acquire_waits;
 	uint64_t unknown_spi_ns; // the next event about one
 	bool was_up; // since the last fault
-	uint64_t installed_ns[SIM_SLOTS_MAX]; // of the child that was sent on last
+	const struct sim_sa *last; // that slot 0 was sent on
 	bool down; // by its operator
 	struct td_timer traffic;
 	struct sim_flow_stats stats; // of packets that this end sends

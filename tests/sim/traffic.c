@@ -105,13 +105,15 @@ static void held_age(struct sim_end *end, unsigned slot)
 	}
 }
 
-// Both ends' last children were made in good weather.
+// What was sent on last was made in good weather, at both ends.
 static bool should_flow(const struct sim_end *end)
 {
-	uint64_t healed_ns = end->node->world->healed_ns;
+	const struct sim_world *world = end->node->world;
+	const struct sim_sa *last = end->last,
+	                    *twin = last ? sim_sa_find(end->other->node, last->spi_out) : NULL;
 
-	return !end->node->world->faulty && end->was_up && end->installed_ns[0] >= healed_ns &&
-	       end->other->installed_ns[0] >= healed_ns;
+	return !world->faulty && end->was_up && twin && last->installed_ns >= world->healed_ns &&
+	       twin->installed_ns >= world->healed_ns;
 }
 
 static void hold(struct sim_end *end, unsigned slot)
