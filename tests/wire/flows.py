@@ -91,10 +91,12 @@ class Flows:
             time.sleep(0.1)
             for flow in self._all():
                 flow.take()
-        for flow in self._all():
-            flow.clear()
 
     def start(self):
+        """All counts begin anew."""
+        for flow in self._all():
+            flow.clear()
+        self._stopping.clear()
         self._threads = [threading.Thread(target=job, daemon=True) for job in (self._receive, self._send)]
         for thread in self._threads:
             thread.start()
@@ -157,17 +159,28 @@ class LinkCapture(threading.Thread):
         self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
         self.socket.bind((interface, ETH_P_ALL))
         self.socket.settimeout(0.1)
-        self._stopping = threading.Event()
+        self._stopping, self._quiet = threading.Event(), threading.Event()
         self.clear()
 
     def clear(self):
-        self.esp, self.dummies, self.fragments, self.ike, self.plaintext, self.missed = {}, {}, {}, 0, 0, 0
+        self.esp, self.fragments, self.plaintext = {}, {}, 0
+
+    def wait_quiet(self, timeout=30.0):
+        """Until all has been read that arrived."""
+        self._quiet.clear()
+        if not self._quiet.wait(timeout):
+            raise TimeoutError("the link is never quiet")
+
+    def missed(self):
+        """Frames since the last call that this process was too slow for."""
+        return struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
 
     def run(self):
         while True:
             try:
                 frame, address = self.socket.recvfrom(256)
             except socket.timeout:
+                self._quiet.set()
                 if self._stopping.is_set():
                     return
                 continue
@@ -185,10 +198,9 @@ class LinkCapture(threading.Thread):
         marker = frame[42:46] == bytes(4)
         if 4500 in ports and not marker and len(frame) >= 50:
             spi, sequence = struct.unpack_from("!II", frame, 42)
-            kind = self.esp if length > SMALL else self.dummies
-            kind.setdefault(ends, {}).setdefault(spi, set()).add(sequence)
+            if length > SMALL:
+                self.esp.setdefault(ends, {}).setdefault(spi, set()).add(sequence)
         elif 500 in ports or marker:
-            self.ike += 1
             header = frame[46 if marker else 42 :]
             if len(header) >= 28 and header[16] == SKF:
                 self.fragments[ends] = self.fragments.get(ends, 0) + 1
@@ -200,5 +212,4 @@ class LinkCapture(threading.Thread):
     def stop(self):
         self._stopping.set()
         self.join()
-        _, self.missed = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self.socket.close()

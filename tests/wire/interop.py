@@ -24,7 +24,7 @@ class Tunnel:
     number: int
     starter: str  # "a": tandem, "b": strongSwan
     tandem: str
-    ike: str
+    ike: str  # None, with esp: what tandem takes by default
     esp: str
     local: dict
     remote: dict
@@ -47,11 +47,12 @@ class Tunnel:
 
     def tandem_config(self, common):
         local, remote = self.networks or self.prefixes
+        proposals = f'ike = [ "{self.ike}" ]; esp = [ "{self.esp}" ];' if self.ike else ""
         start = "boot" if self.starter == "a" else "respond"
         return (
             f'  {{ name = "{self.name}"; local_address = "{TANDEM_ADDRESS}"; remote_address = "{self.outer}";\n'
             f'    local = [ "{local}" ]; remote = [ "{remote}" ]; start = "{start}";\n'
-            f'    ike = [ "{self.ike}" ]; esp = [ "{self.esp}" ]; {common} {self.tandem} }}'
+            f"    {proposals} {common} {self.tandem} }}"
         )
 
     def strongswan_config(self):

@@ -2,17 +2,18 @@
 """IKEv2 and ESP with strongSwan: every algorithm and proof of identity, either side starting, traffic through all tunnels
 while either side changes the keys. docs/interoperability.md has the results."""
 
-import collections
-import time
+import contextlib
 import unittest
 
 from flows import Flows, LinkCapture
-from interop import TANDEM_ADDRESS, InteropLab, Tunnel
+from interop import TANDEM_ADDRESS, InteropLab, Tunnel, psk_tunnel
 from lab import SLOW, wait_until
 from pki import Authority
+from rpc import RpcError
+from vici import ViciError
 
 PSK = "a pre-shared key of the tests only"
-RATE = 5 if SLOW else 20  # packets per second of each flow
+RATE = 5 if SLOW else 40  # packets per second of each flow
 SUITES = {  # IKE without its group, and ESP
     "gcm128": ("aes128gcm16-prfsha256", "aes128gcm16"),
     "gcm256": ("aes256gcm16-prfsha384", "aes256gcm16"),
@@ -20,6 +21,7 @@ SUITES = {  # IKE without its group, and ESP
     "chacha": ("chacha20poly1305-prfsha256", "chacha20poly1305"),
 }
 AUTHS = ("psk", "ecdsa", "rsa")
+OTHER_SUITES = ("aes192gcm16", "aes128ccm16", "aes256ccm16", "aes128ctr-sha256", "aes256-sha512")
 GROUPS = ("x25519", "ecp256", "modp2048")
 
 
@@ -33,7 +35,7 @@ class Credentials:
         self.theirs = Authority("tandem test authority b", self.root)
         self.files = {"tunnel.psk": PSK, "root.pem": self.root.pem}
         self.keys, self.certificates = [], {}
-        for kind in AUTHS[1:]:
+        for kind in (*AUTHS[1:], "ed25519"):
             key, certificate = self.ours.issue(f"{kind}.a.example", kind)
             self.files[f"{kind}.key"], self.files[f"{kind}.pem"] = key, certificate + self.ours.pem
             key, self.certificates[kind] = self.theirs.issue(f"{kind}.b.example", kind)
@@ -78,26 +80,69 @@ def matrix(credentials):
     return tunnels
 
 
+def others(credentials, number):
+    """Suites and a kind of key beyond the matrix."""
+    tunnels = [
+        psk_tunnel(f"other-{esp}", number + at, "ab"[at % 2], f"{SUITES['gcm128'][0]}-x25519", esp)
+        for at, esp in enumerate(OTHER_SUITES)
+    ]
+    ike, esp = SUITES["gcm128"]
+    for starter in "ab":
+        name = f"gcm128-ed25519-{starter}"
+        parts = credentials.parts("ed25519")
+        tunnels.append(Tunnel(name, number + len(tunnels), starter, ike=f"{ike}-x25519", esp=esp, **parts))
+    return tunnels
+
+
+def disputed(number):
+    """What both sides take unless told otherwise; and a Diffie-Hellman group that the other side does not want, so that
+    the starter tries again with another (RFC 7296 1.2, 1.3)."""
+    ike, esp = SUITES["gcm128"]
+    tunnels = []
+    for starter in "ab":
+        default = psk_tunnel(f"default-{starter}", number, starter, None, None)
+        default.more, default.child = {"proposals": ["default"]}, {"esp_proposals": ["default"]}
+        groups = {"a": ("x25519-ecp256", "ecp256"), "b": ("x25519", "ecp256-x25519")}[starter]
+        group = psk_tunnel(f"gcm128-other-group-{starter}", number + 1, starter, f"{ike}-{groups[0]}", f"{esp}-{groups[0]}")
+        group.more = {"proposals": [f"{ike}-{groups[1]}"]}
+        group.child = {"esp_proposals": [f"{esp}-{groups[1]}"]}
+        tunnels += [default, group]
+        number += 2
+    return tunnels
+
+
 class Matrix(unittest.TestCase):
-    """The lab with all tunnels up and traffic through each of them."""
+    """All tunnels up at once, traffic through each of them while keys change."""
 
-    TANDEM = ""  # keys of all its tunnels
+    @classmethod
+    def setUpClass(cls):
+        cls.undo = contextlib.ExitStack()
+        try:
+            cls.start()
+        except BaseException:
+            cls.undo.close()
+            raise
 
-    def setUp(self):
-        self.credentials = Credentials()
-        tunnels = matrix(self.credentials)
-        self.lab = InteropLab(tunnels, self.TANDEM, files=self.credentials.files)
-        self.addCleanup(self.lab.close)
-        self.seen = collections.Counter()  # events by (kind, tunnel)
-        self.start()
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.lab.gw_a.daemon.stop_checked()
+        finally:
+            cls.undo.close()
 
-    def start(self):
-        lab = self.lab
-        self.captures = [LinkCapture(gateway.namespace, "out0") for gateway in lab.gateways]
-        for capture in self.captures:
+    @classmethod
+    def start(cls):
+        credentials = Credentials()
+        tunnels = matrix(credentials)
+        tunnels += others(credentials, len(tunnels) + 1)
+        tunnels += disputed(len(tunnels) + 1)
+        cls.lab = lab = cls.undo.enter_context(InteropLab(tunnels, files=credentials.files))
+        cls.captures = [LinkCapture(gateway.namespace, "out0") for gateway in lab.gateways]
+        for capture in cls.captures:
             capture.start()
+            cls.undo.callback(capture.stop)
         lab.start_strongswan()
-        self.credentials.load(lab.strongswan)
+        credentials.load(lab.strongswan)
         lab.load_connections()
         lab.start_tandem()
         for tunnel in lab.tunnels.values():
@@ -105,103 +150,127 @@ class Matrix(unittest.TestCase):
                 lab.strongswan.initiate(tunnel.name)
         lab.wait_established()
         pairs = {tunnel.name: tunnel.inner for tunnel in lab.tunnels.values()}
-        self.flows = Flows(lab.host_a, lab.host_b, pairs, RATE)
-        self.addCleanup(self.flows.close)
-        self.flows.wait_open()
-        self.handshakes = [dict(capture.fragments) for capture in self.captures]
+        cls.flows = Flows(lab.host_a, lab.host_b, pairs, RATE)
+        cls.undo.callback(cls.flows.close)
+        cls.flows.wait_open()
+        cls.handshakes = [dict(capture.fragments) for capture in cls.captures]
+
+    @contextlib.contextmanager
+    def traffic(self, lossless):
+        """Around changes of keys; nothing may be lost at tandem, or, if lossless, anywhere."""
         for capture in self.captures:
+            capture.wait_quiet()
             capture.clear()
+        while self.lab.events.next_event(0.05):
+            pass
         self.flows.start()
-
-    def count_events(self):
-        while event := self.lab.events.next_event(0.05):
-            self.seen[event["event"], event.get("tunnel")] += 1
-
-    def wait_events(self, kind, count, timeout=90.0):
-        """Until every tunnel has had so many."""
-
-        def missing():
-            self.count_events()
-            return [name for name in self.lab.tunnels if self.seen[kind, name] < count]
-
         try:
-            wait_until(lambda: not missing(), kind, timeout)
-        except TimeoutError:
-            self.fail(f"{kind}: not {count} times at {missing()}\n{self.lab.diagnosis()}")
+            self.wait_packets(5)
+            yield
+            self.wait_packets(10)
+        finally:
+            self.flows.stop()
+        for capture in self.captures:
+            capture.wait_quiet()
+        self.check(lossless)
 
-    def wait_packets(self, count, timeout=60.0):
+    def wait_packets(self, count):
         """Until every flow has carried so many more."""
         goals = {name: self.flows.received(name) + count for name in self.lab.tunnels}
-        wait_until(
-            lambda: all(self.flows.received(name) >= goal for name, goal in goals.items()), f"{count} packets", timeout
-        )
+        wait_until(lambda: all(self.flows.received(name) >= goal for name, goal in goals.items()), "packets", 60.0)
 
-    def lost_of_tandem(self):
-        """By flow, what came to tandem and did not leave it; (lost on the whole way, sent) of both directions."""
-        from_strongswan, from_tandem = self.captures
-        faults, lost, sent = [], collections.Counter(), collections.Counter()
+    def wait_events(self, kind):
+        """Until every tunnel has had one."""
+        missing = set(self.lab.tunnels)
+
+        def take():
+            while event := self.lab.events.next_event(0.05):
+                if event["event"] == kind:
+                    missing.discard(event.get("tunnel"))
+            return not missing
+
+        try:
+            wait_until(take, kind, 90.0)
+        except TimeoutError:
+            self.fail(f"no {kind} of {sorted(missing)}\n{self.lab.diagnosis()}")
+
+    def check(self, lossless):
+        faults, lost, sent = [], {"a": 0, "b": 0}, {"a": 0, "b": 0}
         for name, pair in self.flows.flows.items():
-            tunnel = self.lab.tunnels[name]
-            sealed = from_tandem.count(TANDEM_ADDRESS, tunnel.outer)
-            came = from_strongswan.count(tunnel.outer, TANDEM_ADDRESS)
-            if sealed != pair["a"].sent:
-                faults.append(f"{name}: {pair['a'].sent} packets came to tandem, {sealed} left it sealed")
-            if came != len(pair["b"].received):
-                faults.append(f"{name}: {came} ESP packets came to tandem, {len(pair['b'].received)} reached the host")
+            faults += self.faults_of_tandem(self.lab.tunnels[name], pair)
             for way, flow in pair.items():
                 lost[way] += len(flow.lost)
                 sent[way] += flow.sent
-                if flow.twice or flow.bad:
-                    faults.append(f"{name}: {flow.twice} duplicates, {flow.bad} corrupt from {way}")
-        return faults, lost, sent
-
-    def finish(self):
-        """Stops the traffic; nothing may be lost at tandem. Returns (lost, sent) by direction."""
-        self.flows.stop()
-        time.sleep(0.2)  # for the captures' last frames
+                if flow.twice or flow.bad or (lossless and flow.lost):
+                    faults.append(f"{name} from {way}: {flow.twice} twice, {flow.bad} corrupt, lost {flow.lost[:10]}")
         for capture in self.captures:
-            capture.stop()
-        faults, lost, sent = self.lost_of_tandem()
-        for capture in self.captures:
-            if capture.plaintext or capture.missed:
-                faults.append(f"{capture.plaintext} plaintext packets, {capture.missed} missed by the capture")
-        print(f"# {self.id()}: lost (a: from tandem's hosts) {dict(lost)} of {dict(sent)}", flush=True)
+            if capture.plaintext or capture.missed():
+                faults.append(f"{capture.plaintext} plaintext packets on the link, or the capture missed some")
+        print(f"# {self.id()}: lost {lost} of {sent} (by the side of the sender)", flush=True)
         if faults:
             self.fail("\n".join([*faults, self.lab.diagnosis()]))
-        return lost, sent
 
+    def faults_of_tandem(self, tunnel, pair):
+        """Whatever came to it from a host leaves sealed; whatever came sealed reaches a host. What is lost beyond that is
+        strongSwan's loss."""
+        from_strongswan, from_tandem = self.captures
+        sealed = from_tandem.count(TANDEM_ADDRESS, tunnel.outer)
+        came = from_strongswan.count(tunnel.outer, TANDEM_ADDRESS)
+        if sealed != pair["a"].sent:
+            yield f"{tunnel.name}: {pair['a'].sent} packets came to tandem, {sealed} left it sealed"
+        if came != len(pair["b"].received):
+            yield f"{tunnel.name}: {came} ESP packets came to tandem, {len(pair['b'].received)} reached the host"
 
-class Suites(Matrix):
-    def test_keys_changed_by_strongswan(self):
-        lab = self.lab
-        suites = {sa["tunnel"]: sa["suite"] for sa in lab.gw_a.rpc.call("sa.list")["sas"]}
-        for name in lab.tunnels:
-            self.assertEqual(suites[name], SUITES[name.split("-", maxsplit=1)[0]][1])
-        for _ in range(2):
-            self.seen.clear()
-            self.count_events()
-            self.seen.clear()
-            for name in lab.tunnels:
-                lab.strongswan.rekey_child(name)
-            self.wait_events("child_active", 1)
-            self.wait_packets(10)
-            for name in lab.tunnels:
-                lab.strongswan.rekey_ike(name)
-            self.wait_events("ike_rekeyed", 1)
-            self.wait_packets(10)
-        self.finish()
-        self.lab.gw_a.daemon.stop_checked()
+    def test_suites(self):
+        sas = self.lab.gw_a.rpc.call("sa.list")["sas"]
+        # By default the responder's taste decides, and each side was responder of some rekey or other.
+        default = {"aes128gcm16", "aes128-sha256"}
+        for name, tunnel in self.lab.tunnels.items():
+            for suite in {sa["suite"] for sa in sas if sa["tunnel"] == name}:
+                expected = f"{tunnel.esp}-".startswith(f"{suite}-") if tunnel.esp else suite in default
+                self.assertTrue(expected, f"{name} has {suite}")
 
+    def test_long_certificates_go_in_fragments(self):
+        for tunnel in self.lab.tunnels.values():
+            if "-rsa-" in tunnel.name:
+                from_strongswan, from_tandem = self.handshakes
+                self.assertGreaterEqual(from_strongswan.get((tunnel.outer, TANDEM_ADDRESS), 0), 2, tunnel.name)
+                self.assertGreaterEqual(from_tandem.get((TANDEM_ADDRESS, tunnel.outer), 0), 2, tunnel.name)
 
-class ByTandem(Matrix):
-    TANDEM = "rekey_ms = 4000; ike_rekey_ms = 6000; "
+    def rekey_at_tandem(self, name, ike):
+        self.lab.gw_a.rpc.call("tunnel.rekey", {"tunnel": name, "ike": ike})
 
-    def test_keys_changed_by_tandem(self):
-        self.wait_events("child_active", 4)
-        self.wait_events("ike_rekeyed", 2)
-        lost, _ = self.finish()
-        self.assertEqual(sum(lost.values()), 0)
-        self.lab.gw_a.daemon.stop_checked()
+    def rekey_at_strongswan(self, name, ike):
+        (self.lab.strongswan.rekey_ike if ike else self.lab.strongswan.rekey_child)(name)
+
+    def rekey_twice(self, rekey):
+        """The SAs of every tunnel and its IKE SA, and both again."""
+        for ike in (False, True, False, True):
+            for name in self.lab.tunnels:
+                rekey(name, ike)
+            self.wait_events("ike_rekeyed" if ike else "child_switched")
+            self.wait_packets(20)
+
+    def test_rekeys_by_tandem(self):
+        with self.traffic(lossless=True):
+            self.rekey_twice(self.rekey_at_tandem)
+
+    def test_rekeys_by_strongswan(self):
+        with self.traffic(lossless=False):
+            self.rekey_twice(self.rekey_at_strongswan)
+
+    def test_rekeys_by_both_at_once(self):
+        def both(name, ike):
+            # The last one may not be over yet, or the other side is faster: then one side is enough.
+            with contextlib.suppress(RpcError):
+                self.rekey_at_tandem(name, ike)
+            with contextlib.suppress(ViciError):
+                self.rekey_at_strongswan(name, ike)
+
+        before = self.lab.gw_a.rpc.call("ike.stats")["collisions"]
+        with self.traffic(lossless=False):
+            self.rekey_twice(both)
+        print(f"# collisions: {self.lab.gw_a.rpc.call('ike.stats')['collisions'] - before}", flush=True)
 
 
 if __name__ == "__main__":

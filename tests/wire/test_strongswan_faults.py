@@ -120,6 +120,8 @@ class Outages(unittest.TestCase):
             psk_tunnel(
                 "by-strongswan", 2, "b", IKE, ESP, more={"dpd_delay": "1s", "unique": "replace"},
                 child={"start_action": "start", "dpd_action": "restart"},
+                # Only who knows whom it starts with says that it is new (INITIAL_CONTACT).
+                remote={"auth": "psk", "id": TANDEM_ADDRESS},
             ),
         ]
         self.lab = InteropLab(
@@ -145,12 +147,14 @@ class Outages(unittest.TestCase):
         except TimeoutError as error:
             self.fail(f"{error}\n{self.lab.diagnosis()}")
 
-    def wait_event(self, kind, tunnel, part):
+    def wait_event(self, kind, tunnel, reason):
         try:
-            event = self.lab.events.wait_event(kind, 60.0, tunnel=tunnel)
+            self.lab.events.wait_event(kind, 60.0, tunnel=tunnel, reason=reason)
         except TimeoutError as error:
             self.fail(f"{error}\n{self.lab.diagnosis()}")
-        self.assertIn(part, event["reason"])
+
+    def sas_of(self, tunnel):
+        return [sa for name, sa in self.lab.strongswan.sas() if name == tunnel]
 
     def test_strongswan_is_silent(self):
         self.lab.strongswan.signal(signal.SIGSTOP)
@@ -177,14 +181,22 @@ class Outages(unittest.TestCase):
 
     def test_deletes(self):
         strongswan = self.lab.strongswan
+        for name in self.lab.tunnels:
+            self.lab.gw_a.rpc.call("tunnel.down", {"tunnel": name})
+        wait_until(lambda: not self.sas_of("by-tandem"), "DELETE of by-tandem")
+        for name in self.lab.tunnels:
+            self.lab.gw_a.rpc.call("tunnel.up", {"tunnel": name})
+        self.wait_traffic()
+        child = self.lab.tandem_tunnels()["by-tandem"]["outbound_spi"]
         strongswan.terminate_child("by-tandem")
+        wait_until(lambda: self.lab.tandem_tunnels()["by-tandem"]["outbound_spi"] != child, "DELETE of the SAs")
         self.wait_traffic()
         strongswan.terminate("by-tandem")
         self.wait_event("ike_down", "by-tandem", "the peer has deleted it")
         self.wait_traffic()
         # Both tunnels, by DELETEs; strongSwan starts its own anew.
         self.lab.gw_a.daemon.stop_checked()
-        wait_until(lambda: not [name for name, _ in strongswan.sas() if name == "by-tandem"], "DELETE of by-tandem")
+        wait_until(lambda: not self.sas_of("by-tandem"), "DELETE of by-tandem")
         self.assertIn("received DELETE for IKE_SA by-strongswan", strongswan.log())
 
 
