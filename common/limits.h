@@ -122,7 +122,8 @@
 #define TD_IKE_PROBE_MS 1000 // between two liveness probes that unauthenticated hints cause
 #define TD_IKE_HALF_OPEN_MAX 4096 // responder's SAs before IKE_AUTH; further ones are refused
 #define TD_IKE_HALF_OPEN_COOKIE 64 // from here on initiators have to return a cookie (RFC 7296 2.6)
-#define TD_IKE_INIT_MAX 4096 // bytes of an IKE_SA_INIT, which is kept until IKE_AUTH; MODP-3072 and every proposal need 1,200
+#define TD_IKE_INIT_MAX                                                                                      \
+	4096 // bytes of an IKE_SA_INIT, which is kept until IKE_AUTH; MODP-3072 and every proposal need 1,200
 #define TD_IKE_HALF_OPEN_MS 30000 // an initiator has this long for IKE_AUTH
 #define TD_IKE_COOKIE_SECRET_MS 60000 // cookies are good for this long, and as long again
 #define TD_IKE_INIT_RESTARTS 4 // cookies and other groups that one handshake follows

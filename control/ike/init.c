@@ -448,8 +448,8 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	struct td_ike_peer *peer;
 	struct td_ike_sa *sa;
 
-	if (message.length > TD_IKE_INIT_MAX || header->spi_i == 0 || header->spi_r != 0 || header->message_id != 0 ||
-	    !(header->flags & TD_IKE_FLAG_INITIATOR) ||
+	if (message.length > TD_IKE_INIT_MAX || header->spi_i == 0 || header->spi_r != 0 ||
+	    header->message_id != 0 || !(header->flags & TD_IKE_FLAG_INITIATOR) ||
 	    td_ike_payloads_read(body, header->next_payload, &request) < 0 || !request.sa.data ||
 	    !request.ke.data || request.nonce.length < TD_IKE_NONCE_MIN_BYTES ||
 	    request.nonce.length > TD_IKE_NONCE_MAX_BYTES) {
