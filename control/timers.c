@@ -3,77 +3,71 @@
 
 #include <stddef.h>
 
-// A pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986): a timer is due no later than its children, which
-// are a list from timer->child on. Only the first of the heap, and a timer outside it, has no previous.
+// A leftist heap (Crane 1972, Knuth vol. 3, 5.2.3): a timer is due no later than those below it, and the way
+// to the right end is nowhere longer than the one to the left end, so that it is logarithmic. No operation
+// takes longer than that, not even once: in a pairing heap the first timer may have all others below it, and
+// taking it would then stop the loop for as long as it takes to look at each.
 
-static void child_add(struct td_timer *parent, struct td_timer *child)
+static uint32_t rank(const struct td_timer *timer)
 {
-	child->previous = parent;
-	child->next = parent->child;
-	if (child->next != NULL)
-		child->next->previous = child;
-	parent->child = child;
+	return timer != NULL ? timer->rank : 0;
 }
 
-// Of two that are due at once the first argument comes first.
+// The shorter side goes to the right. Returns whether the rank has changed.
+static bool settle(struct td_timer *timer)
+{
+	uint32_t old = timer->rank;
+
+	if (rank(timer->left) < rank(timer->right)) {
+		struct td_timer *left = timer->left;
+
+		timer->left = timer->right;
+		timer->right = left;
+	}
+	timer->rank = rank(timer->right) + 1;
+	return timer->rank != old;
+}
+
+static bool before(const struct td_timer *a, const struct td_timer *b)
+{
+	return a->deadline_ns < b->deadline_ns || (a->deadline_ns == b->deadline_ns && a->number < b->number);
+}
+
+// As deep as the ways to the right are long.
 static struct td_timer *merge(struct td_timer *a, struct td_timer *b)
 {
 	if (a == NULL || b == NULL)
 		return a != NULL ? a : b;
-	if (b->deadline_ns < a->deadline_ns) {
-		child_add(b, a);
-		return b;
+	if (before(b, a)) {
+		struct td_timer *later = a;
+
+		a = b;
+		b = later;
 	}
-	child_add(a, b);
+	a->right = merge(a->right, b);
+	a->right->parent = a;
+	(void)settle(a);
 	return a;
-}
-
-// Makes one heap of a list of heaps: pairs from the left, which are then joined from the right. This order is
-// what keeps the cost of taking the first one logarithmic on average.
-static struct td_timer *merge_list(struct td_timer *list)
-{
-	struct td_timer *pairs = NULL, *merged = NULL;
-
-	while (list != NULL) {
-		struct td_timer *a = list, *b = list->next, *pair;
-
-		list = b != NULL ? b->next : NULL;
-		a->next = a->previous = NULL;
-		if (b != NULL)
-			b->next = b->previous = NULL;
-		pair = merge(a, b);
-		pair->next = pairs;
-		pairs = pair;
-	}
-	while (pairs != NULL) {
-		struct td_timer *pair = pairs;
-
-		pairs = pair->next;
-		pair->next = NULL;
-		merged = merge(pair, merged);
-	}
-	return merged;
 }
 
 void td_timers_cancel(struct td_timers *timers, struct td_timer *timer)
 {
-	struct td_timer *children;
+	struct td_timer *parent = timer->parent, *below;
 
 	if (!timer->armed)
 		return;
-	children = merge_list(timer->child);
-	if (timer->previous == NULL) {
-		timers->first = children;
-	} else {
-		if (timer->previous->child == timer)
-			timer->previous->child = timer->next;
-		else
-			timer->previous->next = timer->next;
-		if (timer->next != NULL)
-			timer->next->previous = timer->previous;
-		timers->first = merge(timers->first, children);
-	}
-	timer->child = timer->next = timer->previous = NULL;
+	below = merge(timer->left, timer->right);
+	if (below != NULL)
+		below->parent = parent;
+	if (parent == NULL)
+		timers->first = below;
+	else if (parent->left == timer)
+		parent->left = below;
+	else
+		parent->right = below;
+	while (parent != NULL && settle(parent))
+		parent = parent->parent;
+	timer->left = timer->right = timer->parent = NULL;
 	timer->armed = false;
 }
 
@@ -81,6 +75,8 @@ void td_timers_set(struct td_timers *timers, struct td_timer *timer, uint64_t de
 {
 	td_timers_cancel(timers, timer);
 	timer->deadline_ns = deadline_ns;
+	timer->number = timers->numbers++;
+	timer->rank = 1;
 	timer->armed = true;
 	timers->first = merge(timers->first, timer);
 }
@@ -121,22 +117,20 @@ bool td_timers_run_one(struct td_timers *timers, uint64_t now_ns)
 
 void td_timers_run(struct td_timers *timers, uint64_t now_ns)
 {
-	// What is due now leaves the heap and becomes the children of a timer that never runs, in order: a
-	// callback can cancel one, or set it again, as it can one of the heap, and what a callback sets is
-	// not run before the next call.
-	struct td_timer due = {0}, *last = &due, *timer;
+	// What is due now leaves the heap and hangs below a timer that never runs, one below the other to the
+	// left, in order: a callback can cancel one, or set it again, as it can one of the heap, and what a
+	// callback sets is not run before the next call.
+	struct td_timer due = {.rank = 1}, *last = &due, *timer;
 
 	td_timers_clock(timers, now_ns);
 	while ((timer = due_take(timers)) != NULL) {
 		timer->armed = true;
-		timer->previous = last;
-		if (last == &due)
-			due.child = timer;
-		else
-			last->next = timer;
+		timer->rank = 1;
+		timer->parent = last;
+		last->left = timer;
 		last = timer;
 	}
-	while ((timer = due.child) != NULL) {
+	while ((timer = due.left) != NULL) {
 		td_timers_cancel(timers, timer);
 		timer->fn(timer->context);
 	}

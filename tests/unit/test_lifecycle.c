@@ -505,7 +505,7 @@ static const struct script boots[] = {
     {"not at once for a peer that deletes at once",
         UP1B "peers:1 -> stop1 drain1 ; wait:499 ; wait:1 -> create@0 ; i:2 answered:2 peers:2 -> install2 "
              "switch2 prove2 "
-             "stop2 drain2 ; wait:999 -> remove1 ; wait:1 -> create@0 remove2"},
+             "stop2 drain2 ; wait:999 -> remove1 ; wait:1 -> remove2 create@0"},
     {"not while another one lives", UP1B "r:2/1 -> install2 ; peers:1 wait:1 -> switch2 drain1"},
     {"the peer's child will do", "start -> create@0 ; r:1 use:1 -> install1 switch1 ; fail:t wait:9000"},
     {"a failure beside the peer's child does not count",

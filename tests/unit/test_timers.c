@@ -18,6 +18,14 @@ static unsigned number_of(const struct td_timer *timer)
 	return (unsigned)(timer - all);
 }
 
+static unsigned turn;
+
+static void runs_in_turn(void *context)
+{
+	cr_expect_eq(number_of(context), turn % TIMERS);
+	turn++;
+}
+
 // ---- against a naive model ----------------------------------------------------------------------
 
 struct model {
@@ -100,6 +108,37 @@ Test(timers, random_operations_agree_with_a_naive_model)
 			cr_assert_gt(td_timers_next_ns(&timers), timers.now_ns, "something due was left");
 		}
 	}
+}
+
+Test(timers, that_are_due_at_once_run_as_they_were_set)
+{
+	for (unsigned i = 0; i < TIMERS; i++) {
+		all[i] = (struct td_timer){.fn = runs_in_turn, .context = &all[i]};
+		td_timers_set(&timers, &all[i], 50);
+	}
+	// Set anew is set last.
+	turn = 1;
+	td_timers_set(&timers, &all[0], 50);
+	td_timers_run(&timers, 50);
+	cr_assert_eq(turn, TIMERS + 1);
+}
+
+// However they were set, taking the first one may not take as long as looking at all of them.
+Test(timers, the_first_one_is_never_far_from_the_next)
+{
+	const unsigned count = 100000;
+	struct td_timer *many = calloc(count, sizeof(*many));
+
+	cr_assert_not_null(many);
+	for (unsigned i = 0; i < count; i++) {
+		td_timers_set(&timers, &many[i], i);
+		cr_assert_leq(timers.first->rank, 17, "the way right has more than log2 of all");
+	}
+	while (timers.first != NULL) {
+		td_timers_cancel(&timers, timers.first);
+		cr_assert(timers.first == NULL || timers.first->rank <= 17);
+	}
+	free(many);
 }
 
 Test(timers, a_hundred_thousand_run_in_order)
