@@ -99,8 +99,13 @@ struct td_ike_peer *td_ike_peer_next(
 
 struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer_config *config)
 {
-	struct td_ike_peer *peer = calloc(1, sizeof(*peer));
+	struct td_ike_peer *peer;
 
+	// Room for an SA of each: large tables grow now, and not while all peers connect at once.
+	if (td_hash_reserve(&ike->by_spi, ike->peer_count + 1) < 0 ||
+	    td_hash_reserve(&ike->by_path, ike->peer_count + 1) < 0)
+		return NULL;
+	peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return NULL;
 	peer->place = place_make(ike, &config->local_address, &config->remote_address);
@@ -116,6 +121,7 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 	TAILQ_INIT(&peer->waiting);
 	peer->start_timer = (struct td_timer){.fn = td_ike_start_due, .context = peer};
 	LIST_INSERT_HEAD(&ike->peers, peer, all);
+	ike->peer_count++;
 	return peer;
 }
 
@@ -134,6 +140,7 @@ static void peer_free(struct td_ike_peer *peer, bool tell)
 	td_ike_waiting_forget(peer, NULL);
 	td_timers_cancel(peer->ike->env.timers, &peer->start_timer);
 	LIST_REMOVE(peer, all);
+	peer->ike->peer_count--;
 	place_leave(peer);
 	free(peer);
 }

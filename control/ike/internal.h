@@ -204,6 +204,7 @@ struct td_ike {
 	struct td_life_negotiator negotiator;
 	struct td_hash by_spi, by_init, by_path, tunnels, places;
 	LIST_HEAD(, td_ike_peer) peers;
+	unsigned peer_count;
 	LIST_HEAD(, td_ike_sa) sas, closed;
 	unsigned half_open;
 	uint8_t cookie_secret[2][32]; // now, and before that
