@@ -97,8 +97,8 @@ static int rounds_run(const struct td_group *group, bool quick, struct td_result
 {
 	unsigned wanted = quick && group->rounds > QUICK_ROUNDS ? QUICK_ROUNDS : group->rounds;
 	uint64_t start_ns = td_clock_now_ns();
-	// A round that is not taken fills caches and fetches algorithms, where there are several.
-	int ret = wanted > 1 ? round_run(group, result, false) : 0;
+	// A round that is not taken fills caches and fetches algorithms, where there are many.
+	int ret = wanted > ROUNDS_MIN ? round_run(group, result, false) : 0;
 
 	while (ret == 0 && result->rounds < wanted) {
 		if (result->rounds >= ROUNDS_MIN && td_clock_now_ns() - start_ns > GROUP_NS)
