@@ -9,8 +9,10 @@ BUILD_PACKAGES=(
 )
 # The lab: namespaces, links, traffic.
 LAB_PACKAGES=(python3 iproute2 iputils-ping ethtool nftables procps util-linux)
+# libclang-rt has libFuzzer.
+FUZZ_PACKAGES=(clang libclang-rt-dev)
 TEST_PACKAGES=(
-	clang clang-format python3-scapy python3-cryptography tshark
+	"${FUZZ_PACKAGES[@]}" clang-format python3-scapy python3-cryptography tshark
 	charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
 )
 

@@ -15,6 +15,7 @@ UNIT_TIMEOUT_S=120
 WIRE_TIMEOUT_S=1800
 DEMO_TIMEOUT_S=180
 RACE_TIMEOUT_S=180
+FUZZ_TIMEOUT_S=600 # with its build
 SIM_TIMEOUT_S=600
 # abort_on_error stays off: the exit status is what the lab checks, and a core dump would hold keys.
 export ASAN_OPTIONS="detect_leaks=1:exitcode=99:abort_on_error=0"
@@ -200,9 +201,13 @@ run_all()
 		demo "10 rollovers of injected keys" --rollovers 10 --injected
 		demo "keys that live for 100 ms, messages lost" --rollovers 100 --life-ms 100 --control-loss 20
 		check bench-micro-quick "$ROOT/build/bench/micro" --quick
+		check bench-handshake-quick "$ROOT/build/bench/handshake" --quick
 	fi
 	[ -n "$fast" ] && return
-	[ "${#patterns[@]}" -eq 0 ] && races
+	if [ "${#patterns[@]}" -eq 0 ]; then
+		races
+		check fuzz supervised "$FUZZ_TIMEOUT_S" "$ROOT/scripts/fuzz.sh" --seconds 20
+	fi
 	check build-asan build build-asan -Dsanitize=true || return
 	unit_tests build-asan
 	[ "${#patterns[@]}" -eq 0 ] && simulation build-asan 500
