@@ -3,15 +3,19 @@
 plugin kernel-libipsec), which always goes in UDP: strongSwan then says that there is a NAT."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
+from traffic import RECEIVE_BUFFER, SO_RCVBUFFORCE
 from vici import Vici
 
+SYS_PIDFD_GETFD = 438
 PROGRAM = "/usr/sbin/charon-systemd"
 TUN = "ipsec0"  # the plugin's interface: what is routed there is sealed
 # kernel-libipsec comes before kernel-netlink, which would otherwise take the kernel's ESP.
@@ -83,12 +87,37 @@ class StrongSwan:
         while True:
             try:
                 self.vici.call("version")
+                self._enlarge_buffers()
                 return self
             except (FileNotFoundError, ConnectionError):
                 self.close_vici()
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"strongSwan does not start:\n{self.log()}")
             time.sleep(0.05)
+
+    def _enlarge_buffers(self):
+        """ESP comes in by its UDP sockets. They hold about 100 packets unless told otherwise, which there is no setting for:
+        a machine that leaves the process alone for a moment would lose some."""
+        process = os.pidfd_open(self.pid)
+        try:
+            for name in os.listdir(f"/proc/{self.pid}/fd"):
+                if not os.readlink(f"/proc/{self.pid}/fd/{name}").startswith("socket:"):
+                    continue
+                descriptor = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, process, int(name), 0)
+                if descriptor < 0:
+                    raise OSError(ctypes.get_errno(), "pidfd_getfd")
+                with socket.socket(fileno=descriptor) as one:
+                    if one.type == socket.SOCK_DGRAM and one.family in (socket.AF_INET, socket.AF_INET6):
+                        one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        finally:
+            os.close(process)
+
+    def overflows(self):
+        """Packets that its UDP sockets had no room for since the namespace was made."""
+        names, values = (
+            line.split() for line in self.namespace.run("cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Udp:")
+        )
+        return int(values[names.index("RcvbufErrors")])
 
     def route(self, *networks):
         """Sends packets for the networks to the userland ESP."""
