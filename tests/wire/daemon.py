@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+from priority import prefer
 from rpc import Rpc
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -79,6 +80,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, start_new_session=True
             )
+        prefer(self.process)
         return self
 
     def wait_ready(self, timeout=READY_TIMEOUT_S):

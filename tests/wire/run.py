@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the wire tests and reports in TAP: on standard output, and in a file for scripts/tap-summary.py.
 
-    run.py [--build-dir DIR] [--tap FILE] [PATTERN...]
+    run.py [--build-dir DIR] [--tap FILE] [--jobs N] [PATTERN...]
 
-A PATTERN is a part of a test's name (module.Class.test)."""
+A PATTERN is a part of a test's name (module.Class.test). Test classes run in N processes at a time, the longest first:
+a class that takes more than some seconds says about how many in its attribute `seconds`."""
 
 import argparse
+import multiprocessing
 import os
 import signal
 import sys
@@ -14,16 +16,16 @@ import time
 import unittest
 
 DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+_suites = []  # what the processes of the pool have in common
 
 
 class TapResult(unittest.TestResult):
-    """One line for each test; its failures, also those of subtests, follow as comments."""
+    """Hands a report on for each test: whether it failed, and its text without "ok" and number: the test's name, and
+    behind it the failures, also those of subtests, as comments."""
 
-    def __init__(self, out):
+    def __init__(self, report):
         super().__init__()
-        self.out = out
-        self.number = 0
-        self.bad = 0
+        self.report = report
         self.notes, self.reason, self.failed, self.start = [], None, False, 0.0
 
     def startTest(self, test):
@@ -64,14 +66,13 @@ class TapResult(unittest.TestResult):
 
     def stopTest(self, test):
         super().stopTest(test)
-        self.number += 1
-        self.bad += self.failed
-        line = f"{'not ok' if self.failed else 'ok'} {self.number} - {test.id()}"
+        line = test.id()
         if self.reason is not None and not self.failed:
             line += f" # SKIP {self.reason}"
-        self.out(f"{line} ({time.monotonic() - self.start:.1f} s)" if "# SKIP" not in line else line)
-        for note in self.notes:
-            self.out("\n".join("# " + text for text in note.rstrip().splitlines()))
+        else:
+            line += f" ({time.monotonic() - self.start:.1f} s)"
+        notes = ["# " + text for note in self.notes for text in note.rstrip().splitlines()]
+        self.report((self.failed, "\n".join([line, *notes])))
 
 
 def each_test(suite):
@@ -82,6 +83,15 @@ def each_test(suite):
             yield test
 
 
+def by_class(tests):
+    """Suites of one class each, so that its fixture is made once."""
+    classes = {}
+    for test in tests:
+        classes.setdefault(type(test), []).append(test)
+    longest_first = sorted(classes, key=lambda each: -getattr(each, "seconds", 0))
+    return [unittest.TestSuite(classes[each]) for each in longest_first]
+
+
 def end_by_signal(number, _frame):
     # An exception, so that the fixtures are taken down; the plan then lacks tests, which counts as failure.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -89,10 +99,18 @@ def end_by_signal(number, _frame):
     raise SystemExit(128 + number)
 
 
+def run_suite(number):
+    """In a process of the pool: the reports of one suite."""
+    reports = []
+    _suites[number].run(TapResult(reports.append))
+    return reports
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build-dir", help="where tandemd is (default: build)")
     parser.add_argument("--tap", help="file that gets the report, too")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: as many as CPUs)")
     parser.add_argument("patterns", nargs="*", metavar="PATTERN")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -104,21 +122,25 @@ def main():
         signal.signal(each, end_by_signal)
     sys.path.insert(0, DIRECTORY)
     found = unittest.TestLoader().discover(DIRECTORY, pattern="test_*.py", top_level_dir=DIRECTORY)
-    suite = unittest.TestSuite(
+    tests = [
         test
         for test in each_test(found)
         if not options.patterns or any(pattern in test.id() for pattern in options.patterns)
-    )
-    with open(options.tap or os.devnull, "w", encoding="utf-8") as file:
+    ]
+    _suites.extend(by_class(tests))
+    done = bad = 0
+    with open(options.tap or os.devnull, "w", encoding="utf-8") as file, multiprocessing.Pool(options.jobs) as pool:
 
         def out(text):
             for stream in (sys.stdout, file):
                 print(text, file=stream, flush=True)
 
-        out(f"TAP version 13\n1..{suite.countTestCases()}")
-        result = TapResult(out)
-        suite.run(result)
-    return 1 if result.bad or result.number < suite.countTestCases() else 0
+        out(f"TAP version 13\n1..{len(tests)}")
+        for reports in pool.imap_unordered(run_suite, range(len(_suites))):
+            for failed, text in reports:
+                done, bad = done + 1, bad + failed
+                out(f"{'not ok' if failed else 'ok'} {done} - {text}")
+    return 1 if bad or done < len(tests) else 0
 
 
 if __name__ == "__main__":

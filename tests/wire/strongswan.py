@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 
+from priority import prefer
 from traffic import RECEIVE_BUFFER, SO_RCVBUFFORCE
 from vici import Vici
 
@@ -83,6 +84,7 @@ class StrongSwan:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        prefer(self.process)
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
             try:

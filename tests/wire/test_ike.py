@@ -11,6 +11,8 @@ ROLLOVERS = 5 if SLOW else 10
 
 
 class Negotiated(unittest.TestCase):
+    seconds = 50
+
     def setUp(self):
         self.lab = Lab()
         self.addCleanup(self.lab.close)

@@ -24,6 +24,8 @@ def resident_mb(pid):
 
 
 class ManySas(TwoGateways):
+    seconds = 20
+
     def setUp(self):
         super().setUp()
         self.started = time.monotonic()

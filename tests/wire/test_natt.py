@@ -183,6 +183,8 @@ class PortTest(EncapsulationTestCase):
 
 
 class KeepaliveTest(EncapsulationTestCase):
+    seconds = 20
+
     def is_keepalive(self, frame):
         packet = frame[14:]
         return ethertype_of(frame) == 0x0800 and packet[9] == PROTO_UDP and packet[28:] == b"\xff"

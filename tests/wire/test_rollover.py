@@ -40,6 +40,8 @@ class TwoGateways(unittest.TestCase):
 
 
 class Rollover(TwoGateways):
+    seconds = 20
+
     def test_both_ends_switch_together(self):
         self.start(suite="aes128gcm16", esn=False)
         with Scenario(self.lab) as traffic:

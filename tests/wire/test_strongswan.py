@@ -114,6 +114,8 @@ def disputed(number):
 class Matrix(unittest.TestCase):
     """All tunnels up at once, traffic through each of them while keys change."""
 
+    seconds = 60
+
     @classmethod
     def setUpClass(cls):
         cls.undo = contextlib.ExitStack()

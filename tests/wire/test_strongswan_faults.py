@@ -114,6 +114,8 @@ class Disagreements(unittest.TestCase):
 class Outages(unittest.TestCase):
     """Both tunnels come up again, whoever went away; traffic shows it."""
 
+    seconds = 50
+
     def setUp(self):
         tunnels = [
             psk_tunnel("by-tandem", 1, "a", IKE, ESP, more={"dpd_delay": "1s"}),
