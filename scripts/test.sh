@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--fast] [PATTERN...]
 #
-# --fast leaves out the clang build and the sanitizer rounds. With PATTERNs only the unit and wire tests whose name contains
+# --fast leaves out the sanitizer rounds, which are also the build by clang. With PATTERNs only the unit and wire tests whose name contains
 # one of them run: unit tests by program (test_replay), wire tests by module, class or method.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -191,7 +191,6 @@ run_all()
 	check build-gcc build build || return
 	if [ "${#patterns[@]}" -eq 0 ]; then
 		check lint "$ROOT/scripts/lint"
-		[ -n "$fast" ] || check build-clang env CC=clang bash -c '. "$0" && build build-clang' "$ROOT/scripts/lib.sh"
 	fi
 	unit_tests build
 	wire_tests build
@@ -208,7 +207,7 @@ run_all()
 		races
 		check fuzz supervised "$FUZZ_TIMEOUT_S" "$ROOT/scripts/fuzz.sh" --seconds 20
 	fi
-	check build-asan build build-asan -Dsanitize=true || return
+	CC=clang check build-asan build build-asan -Dsanitize=true || return
 	unit_tests build-asan
 	[ "${#patterns[@]}" -eq 0 ] && simulation build-asan 500
 	TANDEM_SLOW=1 wire_tests build-asan
