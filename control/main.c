@@ -10,6 +10,7 @@
 #include "control/negotiate/negotiate.h"
 #include "control/notify.h"
 #include "control/policies.h"
+#include "control/reload.h"
 #include "control/rpc/rpc.h"
 #include "control/sad/sad.h"
 #include "dataplane/publish.h"
@@ -37,7 +38,10 @@ enum exit_code { EXIT_OK, EXIT_START, EXIT_CONFIG };
 
 struct daemon {
 	const char *program;
+	const char *path; // of the configuration
 	struct td_config *config;
+	struct td_reload reload;
+	bool debug;
 	struct td_loop *loop;
 	struct td_taps *taps;
 	struct td_netlink *netlink;
@@ -146,6 +150,13 @@ static void stop_begin(struct daemon *daemon)
 		    daemon->loop, &daemon->stop_timer, td_clock_now_ns() + TD_STOP_MS * TD_NS_PER_MS);
 }
 
+static void reload_run(struct daemon *daemon)
+{
+	(void)td_notify_send("RELOADING=1");
+	td_reload_signal(&daemon->reload);
+	(void)td_notify_send("READY=1");
+}
+
 static void signal_event(void *context, uint32_t events)
 {
 	struct daemon *daemon = context;
@@ -154,7 +165,8 @@ static void signal_event(void *context, uint32_t events)
 	(void)events;
 	while (read(daemon->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP) {
-			td_log_warning("reload is not supported; restart to apply a changed configuration");
+			if (daemon->negotiate != NULL && !daemon->stop_timer.armed)
+				reload_run(daemon);
 			continue;
 		}
 		td_log_info("stopping on %s", strsignal((int)info.ssi_signo));
@@ -239,6 +251,7 @@ static enum exit_code control_run(struct daemon *daemon)
 	    .config = daemon->config,
 	    .tracer = daemon->tracer,
 	    .recorder = daemon->recorder,
+	    .reload = &daemon->reload,
 	};
 	daemon->rpc = td_rpc_create(&daemon->rpc_context, &error);
 	if (daemon->rpc == NULL) {
@@ -262,6 +275,15 @@ static enum exit_code control_run(struct daemon *daemon)
 	daemon->negotiate = td_negotiate_create(
 	    daemon->loop, daemon->config, daemon->sad, td_rpc_negotiate_event, daemon->rpc, &error);
 	daemon->rpc_context.negotiate = daemon->negotiate;
+	daemon->reload = (struct td_reload){
+	    .path = daemon->path,
+	    .config = daemon->config,
+	    .sad = daemon->sad,
+	    .policies = daemon->policies,
+	    .negotiate = daemon->negotiate,
+	    .netlink = daemon->netlink,
+	    .log_level_fixed = daemon->debug,
+	};
 	if (daemon->negotiate == NULL)
 		start_failed("cannot negotiate keys", &error);
 	else
@@ -370,7 +392,7 @@ static enum exit_code config_check(const char *path)
 
 static enum exit_code config_run(const char *program, const char *path, bool debug)
 {
-	struct daemon daemon = {.program = program, .signal_fd = -1};
+	struct daemon daemon = {.program = program, .path = path, .debug = debug, .signal_fd = -1};
 	enum exit_code code;
 
 	daemon.config = td_config_load(path, stderr);

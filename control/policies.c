@@ -2,11 +2,19 @@
 #include "control/policies.h"
 
 #include "common/log.h"
+#include "control/tunnel_routes.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// The counters of the tunnels' rules; those of a tunnel begin at its place in first. Pairs of two families,
+// which make no rule, have a place without a counter.
+struct tunnel_hits {
+	struct td_dp_hits **hits;
+	size_t *first; // one more than there are tunnels
+};
 
 struct td_policies {
 	const struct td_config *config;
@@ -14,10 +22,7 @@ struct td_policies {
 	struct td_policy *list;
 	unsigned count;
 	uint32_t last_id;
-	// Of the tunnels' rules; those of a tunnel begin at its place in tunnel_first. Pairs of two families,
-	// which make no rule, have a place without a counter.
-	struct td_dp_hits **tunnel_hits;
-	size_t *tunnel_first; // one more than there are tunnels
+	struct tunnel_hits tunnels;
 };
 
 static int no_memory(struct td_error *error)
@@ -82,11 +87,11 @@ static size_t tunnel_rules(const struct td_tunnel_config *tunnel, struct td_dp_t
 	return count;
 }
 
-static int publish(const struct td_policies *policies, const struct td_policy *list, unsigned list_count,
+static int publish(const struct td_policies *policies, const struct td_config *config,
+    const struct tunnel_hits *tunnels, const struct td_policy *list, unsigned list_count,
     struct td_error *error)
 {
-	const struct td_config *config = policies->config;
-	size_t most = list_count + policies->tunnel_first[config->tunnel_count], count = 0;
+	size_t most = list_count + tunnels->first[config->tunnel_count], count = 0;
 	struct td_dp_policy *dp = calloc(most + 1, sizeof(*dp));
 	int ret = 0;
 
@@ -101,39 +106,12 @@ static int publish(const struct td_policies *policies, const struct td_policy *l
 			ret = td_error_set(
 			    error, -ENOENT, config->tunnels[i].name, NULL, "there is no such tunnel");
 		else
-			count += tunnel_rules(&config->tunnels[i], tunnel->dp,
-			    &policies->tunnel_hits[policies->tunnel_first[i]], &dp[count]);
+			count += tunnel_rules(
+			    &config->tunnels[i], tunnel->dp, &tunnels->hits[tunnels->first[i]], &dp[count]);
 	}
 	if (ret == 0)
 		ret = td_dp_policy_set(dp, (unsigned)count, error);
 	free(dp);
-	return ret;
-}
-
-static int tunnel_routes(
-    const struct td_tunnel_config *config, const struct td_tunnel *tunnel, struct td_error *error)
-{
-	char text[TD_PREFIX_TEXT_MAX];
-	int ret;
-
-	for (unsigned i = 0; i < config->route_count; i++) {
-		ret = td_dp_tunnel_route_set(&config->routes[i], tunnel->dp);
-		if (ret < 0)
-			return td_error_set(error, ret, config->name, "routes", "%s cannot be set: %s%s",
-			    td_prefix_format(&config->routes[i], text), strerror(-ret),
-			    ret == -ENOMEM ? "; raise memory.size_mb" : "");
-	}
-	return 0;
-}
-
-static int routes_publish(const struct td_policies *policies, struct td_error *error)
-{
-	const struct td_config *config = policies->config;
-	int ret = 0;
-
-	for (unsigned i = 0; i < config->tunnel_count && ret == 0; i++)
-		ret = tunnel_routes(
-		    &config->tunnels[i], td_sad_tunnel_find(policies->sad, config->tunnels[i].name), error);
 	return ret;
 }
 
@@ -157,7 +135,7 @@ static void hits_remove(const struct td_policy *list, unsigned count)
 static int list_publish(
     struct td_policies *policies, struct td_policy *list, unsigned count, struct td_error *error)
 {
-	int ret = publish(policies, list, count, error);
+	int ret = publish(policies, policies->config, &policies->tunnels, list, count, error);
 
 	if (ret < 0)
 		return ret;
@@ -261,32 +239,50 @@ int td_policies_remove(struct td_policies *policies, uint32_t id, struct td_erro
 
 // ---- beginning and end --------------------------------------------------------------------------
 
-static int tunnel_hits_create(struct td_policies *policies, struct td_error *error)
+// Counters of a tunnel's rules. Returns 0 or -ENOMEM.
+static int hits_make(const struct td_tunnel_config *tunnel, struct td_dp_hits **hits)
 {
-	const struct td_config *config = policies->config;
+	for (unsigned i = 0; i < tunnel->local_count * tunnel->remote_count; i++) {
+		if (tunnel->local[i / tunnel->remote_count].ip.family !=
+		    tunnel->remote[i % tunnel->remote_count].ip.family)
+			continue;
+		hits[i] = td_dp_hits_create();
+		if (hits[i] == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int places_make(const struct td_config *config, struct tunnel_hits *tunnels)
+{
 	size_t *first = calloc(config->tunnel_count + 1ul, sizeof(*first));
 
-	policies->tunnel_first = first;
+	*tunnels = (struct tunnel_hits){.first = first};
 	if (first == NULL)
-		return no_memory(error);
+		return -ENOMEM;
 	for (unsigned i = 0; i < config->tunnel_count; i++)
 		first[i + 1] =
 		    first[i] + (size_t)config->tunnels[i].local_count * config->tunnels[i].remote_count;
-	policies->tunnel_hits = calloc(first[config->tunnel_count] + 1, sizeof(struct td_dp_hits *));
-	if (policies->tunnel_hits == NULL)
-		return no_memory(error);
-	for (unsigned t = 0; t < config->tunnel_count; t++) {
-		const struct td_tunnel_config *tunnel = &config->tunnels[t];
+	tunnels->hits = calloc(first[config->tunnel_count] + 1, sizeof(struct td_dp_hits *));
+	return tunnels->hits != NULL ? 0 : -ENOMEM;
+}
 
-		for (unsigned i = 0; i < tunnel->local_count * tunnel->remote_count; i++) {
-			if (tunnel->local[i / tunnel->remote_count].ip.family !=
-			    tunnel->remote[i % tunnel->remote_count].ip.family)
-				continue;
-			policies->tunnel_hits[first[t] + i] = td_dp_hits_create();
-			if (policies->tunnel_hits[first[t] + i] == NULL)
-				return no_memory(error);
-		}
-	}
+static void places_free(struct tunnel_hits *tunnels)
+{
+	free(tunnels->hits);
+	free(tunnels->first);
+}
+
+static int tunnel_hits_create(struct td_policies *policies, struct td_error *error)
+{
+	const struct td_config *config = policies->config;
+	struct tunnel_hits *tunnels = &policies->tunnels;
+
+	if (places_make(config, tunnels) < 0)
+		return no_memory(error);
+	for (unsigned t = 0; t < config->tunnel_count; t++)
+		if (hits_make(&config->tunnels[t], &tunnels->hits[tunnels->first[t]]) < 0)
+			return no_memory(error);
 	return 0;
 }
 
@@ -306,7 +302,7 @@ struct td_policies *td_policies_create(
 	if (ret == 0)
 		ret = td_policies_replace(policies, config->policies, config->policy_count, error);
 	if (ret == 0)
-		ret = routes_publish(policies, error);
+		ret = td_tunnel_routes_set(config, sad, error);
 	if (ret == 0)
 		return policies;
 	td_policies_destroy(policies);
@@ -320,19 +316,156 @@ void td_policies_destroy(struct td_policies *policies)
 	if (policies == NULL)
 		return;
 	config = policies->config;
-	for (unsigned i = 0; i < config->tunnel_count; i++)
-		for (unsigned j = 0; j < config->tunnels[i].route_count; j++)
-			td_dp_tunnel_route_delete(&config->tunnels[i].routes[j]);
+	td_tunnel_routes_delete(config);
 	if (td_dp_policy_set(NULL, 0, NULL) < 0)
 		td_log_error("cannot take the policies back: out of memory");
 	hits_remove(policies->list, policies->count);
-	for (size_t i = 0; policies->tunnel_hits != NULL && i < policies->tunnel_first[config->tunnel_count];
-	     i++)
-		td_dp_hits_remove(policies->tunnel_hits[i]);
-	free(policies->tunnel_hits);
-	free(policies->tunnel_first);
+	for (size_t i = 0;
+	     policies->tunnels.hits != NULL && i < policies->tunnels.first[config->tunnel_count]; i++)
+		td_dp_hits_remove(policies->tunnels.hits[i]);
+	places_free(&policies->tunnels);
 	free(policies->list);
 	free(policies);
+}
+
+// ---- another configuration ----------------------------------------------------------------------
+
+// What a change to another configuration would put in place of the present.
+struct change {
+	const struct td_config *config;
+	const struct td_config_diff *diff;
+	struct td_policy *list;
+	unsigned count;
+	bool *list_kept; // by position of the present list: its number and counter go on
+	struct tunnel_hits tunnels;
+};
+
+static bool stays(const struct td_config_diff *diff, unsigned tunnel)
+{
+	return diff->tunnels[tunnel].before != TD_CONFIG_NO_TUNNEL && diff->tunnels[tunnel].in_place;
+}
+
+// A policy that was there before goes on counting.
+static int policy_adopt(struct td_policies *policies, struct change *change,
+    const struct td_policy_config *config, unsigned place, struct td_policy *policy)
+{
+	// Most stand where they stood.
+	for (unsigned n = 0; n < policies->count; n++) {
+		unsigned i = (place + n) % policies->count;
+
+		if (change->list_kept[i] || !td_config_policy_equal(&policies->list[i].config, config))
+			continue;
+		change->list_kept[i] = true;
+		*policy = policies->list[i];
+		return 0;
+	}
+	return policy_make(policies, config, policy, NULL);
+}
+
+static int change_list(struct td_policies *policies, struct change *change)
+{
+	const struct td_config *config = change->config;
+	int ret = 0;
+
+	// What was changed while the daemon runs stays, as long as the file says of policies what it said.
+	change->count = change->diff->policies ? config->policy_count : policies->count;
+	change->list = calloc(change->count + 1ul, sizeof(*change->list));
+	change->list_kept = calloc(policies->count + 1ul, sizeof(*change->list_kept));
+	if (change->list == NULL || change->list_kept == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < change->count && ret == 0; i++) {
+		if (change->diff->policies) {
+			ret = policy_adopt(policies, change, &config->policies[i], i, &change->list[i]);
+		} else {
+			change->list[i] = policies->list[i];
+			change->list_kept[i] = true;
+		}
+	}
+	return ret;
+}
+
+static int change_tunnels(const struct td_policies *policies, struct change *change)
+{
+	const struct td_config *config = change->config;
+	int ret = places_make(config, &change->tunnels);
+
+	for (unsigned t = 0; t < config->tunnel_count && ret == 0; t++) {
+		struct td_dp_hits **hits = &change->tunnels.hits[change->tunnels.first[t]];
+
+		if (stays(change->diff, t))
+			memcpy(hits,
+			    &policies->tunnels.hits[policies->tunnels.first[change->diff->tunnels[t].before]],
+			    (change->tunnels.first[t + 1] - change->tunnels.first[t]) *
+			        sizeof(struct td_dp_hits *));
+		else
+			ret = hits_make(&config->tunnels[t], hits);
+	}
+	return ret;
+}
+
+static bool is_in(const struct td_policy *list, unsigned count, const struct td_dp_hits *hits)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].hits == hits)
+			return true;
+	return false;
+}
+
+// Forgets a change that was not made.
+static void change_undo(const struct td_policies *policies, struct change *change)
+{
+	for (unsigned i = 0; change->list != NULL && i < change->count; i++)
+		if (!is_in(policies->list, policies->count, change->list[i].hits))
+			td_dp_hits_remove(change->list[i].hits);
+	for (unsigned t = 0; change->tunnels.hits != NULL && t < change->config->tunnel_count; t++)
+		for (size_t i = change->tunnels.first[t];
+		     !stays(change->diff, t) && i < change->tunnels.first[t + 1]; i++)
+			td_dp_hits_remove(change->tunnels.hits[i]);
+	free(change->list);
+	free(change->list_kept);
+	places_free(&change->tunnels);
+}
+
+// Forgets what a change has replaced.
+static void change_take(struct td_policies *policies, struct change *change)
+{
+	for (unsigned i = 0; i < policies->count; i++)
+		if (!change->list_kept[i])
+			td_dp_hits_remove(policies->list[i].hits);
+	for (unsigned i = 0; i < change->diff->tunnel_count; i++) {
+		const struct td_config_tunnel_diff *tunnel = &change->diff->tunnels[i];
+
+		if (tunnel->before == TD_CONFIG_NO_TUNNEL || tunnel->in_place)
+			continue;
+		for (size_t j = policies->tunnels.first[tunnel->before];
+		     j < policies->tunnels.first[tunnel->before + 1]; j++)
+			td_dp_hits_remove(policies->tunnels.hits[j]);
+	}
+	free(policies->list);
+	places_free(&policies->tunnels);
+	policies->list = change->list;
+	policies->count = change->count;
+	policies->tunnels = change->tunnels;
+	free(change->list_kept);
+}
+
+int td_policies_change(struct td_policies *policies, const struct td_config *config,
+    const struct td_config_diff *diff, struct td_error *error)
+{
+	struct change change = {.config = config, .diff = diff};
+	int ret;
+
+	if (change_list(policies, &change) < 0 || change_tunnels(policies, &change) < 0)
+		ret = no_memory(error);
+	else if (!diff->policies && !diff->order && !diff->added && !diff->removed && !diff->changed)
+		ret = 0;
+	else
+		ret = publish(policies, config, &change.tunnels, change.list, change.count, error);
+	if (ret == 0)
+		change_take(policies, &change);
+	else
+		change_undo(policies, &change);
+	return ret;
 }
 
 // ---- looking ------------------------------------------------------------------------------------
@@ -345,6 +478,6 @@ const struct td_policy *td_policies_at(const struct td_policies *policies, unsig
 const struct td_dp_hits *td_policies_tunnel_hits(
     const struct td_policies *policies, unsigned tunnel, unsigned i, unsigned j)
 {
-	return policies->tunnel_hits[policies->tunnel_first[tunnel] +
-	                             (size_t)i * policies->config->tunnels[tunnel].remote_count + j];
+	return policies->tunnels.hits[policies->tunnels.first[tunnel] +
+	                              (size_t)i * policies->config->tunnels[tunnel].remote_count + j];
 }

@@ -5,7 +5,7 @@
 // them those that the tunnels' prefixes make. A change is all or nothing, stops no worker, and keeps the
 // counters of what stays. Control thread.
 
-#include "control/config/config.h"
+#include "control/config/diff.h"
 #include "control/sad/sad.h"
 
 struct td_policy {
@@ -33,6 +33,12 @@ int td_policies_replace(struct td_policies *policies, const struct td_policy_con
 int td_policies_add(struct td_policies *policies, const struct td_policy_config *config, uint32_t before,
     uint32_t *id, struct td_error *error);
 int td_policies_remove(struct td_policies *policies, uint32_t id, struct td_error *error);
+
+// Publishes the policies of another configuration, whose tunnels are in the SAD by now; those that are the
+// same go on counting. diff is from the present one. Returns 0, or -errno and fills *error: nothing has
+// changed then. From success the contents of the present configuration must be those of config.
+int td_policies_change(struct td_policies *policies, const struct td_config *config,
+    const struct td_config_diff *diff, struct td_error *error);
 
 // The policies that are not the tunnels', in order; NULL behind the last.
 const struct td_policy *td_policies_at(const struct td_policies *policies, unsigned index);

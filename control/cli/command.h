@@ -100,5 +100,6 @@ void td_print_ports(const json_t *result);
 void td_print_suites(const json_t *result);
 void td_print_drops(const json_t *result);
 void td_print_capture(const json_t *result);
+void td_print_config(const json_t *result);
 void td_print_version(const json_t *result);
 void td_print_json(const json_t *result);

@@ -143,6 +143,10 @@ const struct td_command td_commands[] = {
         td_run_tunnel_wait, NULL},
     LIST("ike", "ike.list", "list the IKE SAs", td_print_ike_sas),
     {"ike", "stats", "ike.stats", "counters of IKE", TD_OPERAND_NONE, no_options, td_call_run, td_print_done},
+    {"config", "diff", "config.diff", "what a reload of the configuration file would change", TD_OPERAND_NONE,
+        no_options, td_call_run, td_print_config},
+    {"reload", NULL, "config.reload", "read the configuration file again and do what it says",
+        TD_OPERAND_NONE, no_options, td_call_run, td_print_config},
     LIST(
         "policy", "policy.list", "list the policies in the order in which they are tried", td_print_policies),
     {"policy", "add", "policy.add", "put a policy into the list", TD_OPERAND_NONE, policy_add_options,

@@ -271,3 +271,43 @@ void td_print_drops(const json_t *result)
 	else
 		td_table_print(drops, columns, COUNT(columns));
 }
+
+static void tunnel_change_print(const json_t *item)
+{
+	static const struct {
+		const char *change, *words;
+	} table[] = {
+	    {"added", "+ %s"},
+	    {"removed", "- %s"},
+	    {"anew", "~ %s is set up anew:"},
+	    {"in_place", "  %s keeps its SAs:"},
+	};
+	const char *change = json_string_value(json_object_get(item, "change"));
+	const char *name = json_string_value(json_object_get(item, "tunnel"));
+	size_t i, key;
+	const json_t *text;
+
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (change != NULL && name != NULL && strcmp(change, table[i].change) == 0)
+			printf(table[i].words, name);
+	json_array_foreach (json_object_get(item, "keys"), key, text)
+		printf(" %s", json_string_value(text));
+	putchar('\n');
+}
+
+void td_print_config(const json_t *result)
+{
+	static const char *const parts[] = {"policies", "routes", "log_level"};
+	size_t i;
+	const json_t *item;
+
+	if (!json_is_true(json_object_get(result, "changed")))
+		puts("no differences");
+	json_array_foreach (json_object_get(result, "tunnels"), i, item)
+		tunnel_change_print(item);
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (json_is_true(json_object_get(result, parts[i])))
+			printf("~ %s\n", parts[i]);
+	json_array_foreach (json_object_get(result, "restart"), i, item)
+		printf("! %s takes a restart\n", json_string_value(item));
+}

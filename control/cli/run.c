@@ -34,6 +34,9 @@ static void error_print(const json_t *error)
 	const char *message = json_string_value(json_object_get(error, "message"));
 	const json_t *data = json_object_get(error, "data");
 	const json_t *index = json_object_get(data, "index");
+	const json_t *lines = json_object_get(data, "errors");
+	size_t line;
+	const json_t *text;
 
 	if (message == NULL)
 		message = "the daemon refused";
@@ -44,6 +47,9 @@ static void error_print(const json_t *error)
 	if (json_is_integer(index))
 		fprintf(stderr, "  index: %" JSON_INTEGER_FORMAT " (counted from 0)\n",
 		    json_integer_value(index));
+	// The first one is the message.
+	for (line = 1; (text = json_array_get(lines, line)) != NULL; line++)
+		fprintf(stderr, "  %s\n", json_string_value(text));
 }
 
 enum td_exit td_response_print(const struct td_call *call, json_t *response)

@@ -303,7 +303,7 @@ destroy_file:
 	return config;
 }
 
-static void free_ike(struct td_tunnel_ike_config *ike)
+void td_config_ike_free(struct td_tunnel_ike_config *ike)
 {
 	if (!ike)
 		return;
@@ -326,7 +326,7 @@ void td_config_free(struct td_config *config)
 	if (!config)
 		return;
 	for (unsigned i = 0; config->tunnels && i < config->tunnel_count; i++)
-		free_ike(config->tunnels[i].ike);
+		td_config_ike_free(config->tunnels[i].ike);
 	free(config->routes);
 	free(config->tunnels);
 	free(config->policies);

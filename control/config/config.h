@@ -127,5 +127,7 @@ struct td_config {
 // to errors. Returns NULL if there was any.
 struct td_config *td_config_load(const char *path, FILE *errors);
 void td_config_free(struct td_config *config);
+// NULL is nothing.
+void td_config_ike_free(struct td_tunnel_ike_config *ike);
 // Writes every key with type, default, range and help (tandemd --help-config).
 void td_config_describe(FILE *out);

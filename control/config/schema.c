@@ -153,6 +153,7 @@ static const struct td_config_key route_keys[] = {
 };
 
 #define IKE TD_CONFIG_PART
+#define IN_PLACE TD_CONFIG_IN_PLACE
 static const struct td_config_key tunnel_keys[] = {
     {"name", TD_CONFIG_NAME, TD_CONFIG_REQUIRED, AT(struct td_tunnel_config, name),
         .help = "What policies, SAs and messages call the tunnel."},
@@ -197,34 +198,34 @@ static const struct td_config_key tunnel_keys[] = {
     {"remote", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, remote),
         COUNTED(struct td_tunnel_config, remote_count), .default_meaning = "none",
         .help = "Networks behind the other gateway."},
-    {"routes", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK, AT(struct td_tunnel_config, routes),
+    {"routes", TD_CONFIG_PREFIXES, TD_CONFIG_NETWORK | IN_PLACE, AT(struct td_tunnel_config, routes),
         COUNTED(struct td_tunnel_config, route_count), .default_meaning = "none",
         .help = "Destinations that take this tunnel where no policy matches; the longest prefix counts."},
-    {"replay_window", TD_CONFIG_INTEGER, TD_CONFIG_POWER_OF_TWO, AT(struct td_tunnel_config, replay_window),
-        .low = TD_REPLAY_WINDOW_MIN, .high = TD_REPLAY_WINDOW_MAX,
+    {"replay_window", TD_CONFIG_INTEGER, TD_CONFIG_POWER_OF_TWO | IN_PLACE,
+        AT(struct td_tunnel_config, replay_window), .low = TD_REPLAY_WINDOW_MIN, .high = TD_REPLAY_WINDOW_MAX,
         .default_text = TEXT(TD_REPLAY_WINDOW_DEFAULT),
         .help = "Packets that may arrive late and still be taken, for inbound SAs that do not say it."},
-    {"drain_ms", TD_CONFIG_INTEGER, 0, AT(struct td_tunnel_config, drain_ms), .low = 0, .high = 3600000,
-        .default_text = TEXT(TD_DRAIN_DEFAULT_MS),
+    {"drain_ms", TD_CONFIG_INTEGER, IN_PLACE, AT(struct td_tunnel_config, drain_ms), .low = 0,
+        .high = 3600000, .default_text = TEXT(TD_DRAIN_DEFAULT_MS),
         .help =
             "How long a replaced inbound SA still decrypts, in milliseconds: longer than the path reorders."},
     // How its keys are negotiated.
-    {"psk_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SHARED | TD_CONFIG_SECRET,
+    {"psk_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED | TD_CONFIG_SECRET,
         AT(struct td_tunnel_ike_config, psk_file), .default_meaning = "none",
         .help = "Pre-shared key of both gateways, of mode 0600: at least 16 bytes, or 0x and hexadecimal "
                 "digits. With "
                 "it, or with key_file, the tunnel negotiates its keys by IKEv2; else its SAs are injected."},
-    {"key_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SHARED | TD_CONFIG_SECRET,
+    {"key_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED | TD_CONFIG_SECRET,
         AT(struct td_tunnel_ike_config, key_file), .default_meaning = "none",
         .help = "Our private key (PEM: ECDSA, Ed25519 or RSA), of mode 0600."},
-    {"certificate_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SHARED,
+    {"certificate_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, certificate_file),
         .default_meaning = "none: the peer has our raw public key",
         .help = "Our certificate and those between it and the authority (PEM), our own first."},
-    {"authority_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SHARED,
+    {"authority_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, authority_file), .default_meaning = "none",
         .help = "Authorities (PEM), one of which must have signed the peer's certificate. With key_file."},
-    {"remote_key_file", TD_CONFIG_FILE, IKE | TD_CONFIG_SHARED,
+    {"remote_key_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, remote_key_file), .default_meaning = "none",
         .help = "The peer's public key, or its very certificate (PEM). With key_file."},
     {"local_id", TD_CONFIG_IDENTITY, IKE, AT(struct td_tunnel_ike_config, local_id),
@@ -232,7 +233,7 @@ static const struct td_config_key tunnel_keys[] = {
     {"remote_id", TD_CONFIG_IDENTITY, IKE, AT(struct td_tunnel_ike_config, remote_id),
         .default_meaning = "remote_address; with \"any\": whoever can prove an identity",
         .help = "Who the peer must be."},
-    {"start", TD_CONFIG_WORD, IKE, AT(struct td_tunnel_ike_config, start), .words = start_words,
+    {"start", TD_CONFIG_WORD, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, start), .words = start_words,
         .default_text = "boot",
         .help = "boot: negotiates when the daemon starts; trap: with the first packet for the tunnel; "
                 "respond: when "
@@ -246,38 +247,42 @@ static const struct td_config_key tunnel_keys[] = {
         .default_meaning = "strong algorithms, AES-GCM first",
         .help = "Proposals for the SAs, the best first. With a Diffie-Hellman group rekeys have forward "
                 "secrecy."},
-    {"rekey_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, rekey_ms), .low = TIME_MIN_MS,
-        .high = TIME_MAX_MS, .default_text = "3600000",
+    {"rekey_ms", TD_CONFIG_INTEGER, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, rekey_ms),
+        .low = TIME_MIN_MS, .high = TIME_MAX_MS, .default_text = "3600000",
         .help = "SAs get successors when they are about so old, in milliseconds."},
-    {"life_ms", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, life_ms), .low = TIME_MIN_MS,
-        .high = TIME_MAX_MS + TIME_MAX_MS / 10, .default_meaning = "a tenth more than rekey_ms",
+    {"life_ms", TD_CONFIG_INTEGER, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, life_ms),
+        .low = TIME_MIN_MS, .high = TIME_MAX_MS + TIME_MAX_MS / 10,
+        .default_meaning = "a tenth more than rekey_ms",
         .help = "SAs end when they are so old and have no successors, in milliseconds."},
-    {"rekey_bytes", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.soft_bytes), .low = 0,
-        .high = LONG_MAX, .default_text = "0",
+    {"rekey_bytes", TD_CONFIG_INTEGER, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, limits.soft_bytes),
+        .low = 0, .high = LONG_MAX, .default_text = "0",
         .help = "An SA gets a successor after so many bytes of payload; 0: any number."},
-    {"life_bytes", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.hard_bytes), .low = 0,
-        .high = LONG_MAX, .default_text = "0", .help = "An SA ends after so many bytes; 0: any number."},
-    {"rekey_packets", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.soft_packets), .low = 0,
-        .high = LONG_MAX, .default_text = "0",
+    {"life_bytes", TD_CONFIG_INTEGER, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, limits.hard_bytes),
+        .low = 0, .high = LONG_MAX, .default_text = "0",
+        .help = "An SA ends after so many bytes; 0: any number."},
+    {"rekey_packets", TD_CONFIG_INTEGER, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, limits.soft_packets),
+        .low = 0, .high = LONG_MAX, .default_text = "0",
         .help = "An SA gets a successor after so many packets; 0: any number."},
-    {"life_packets", TD_CONFIG_INTEGER, IKE, AT(struct td_tunnel_ike_config, limits.hard_packets), .low = 0,
-        .high = LONG_MAX, .default_text = "0", .help = "An SA ends after so many packets; 0: any number."},
-    {"ike_rekey_ms", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, ike_rekey_ms),
-        .low = 0, .high = TIME_MAX_MS, .default_text = "14400000",
+    {"life_packets", TD_CONFIG_INTEGER, IKE | IN_PLACE, AT(struct td_tunnel_ike_config, limits.hard_packets),
+        .low = 0, .high = LONG_MAX, .default_text = "0",
+        .help = "An SA ends after so many packets; 0: any number."},
+    {"ike_rekey_ms", TD_CONFIG_INTEGER, IKE | IN_PLACE | TD_CONFIG_SHARED,
+        AT(struct td_tunnel_ike_config, ike_rekey_ms), .low = 0, .high = TIME_MAX_MS,
+        .default_text = "14400000",
         .help = "The IKE SA gets a successor when it is about so old, in milliseconds; 0: never."},
-    {"retransmit_ms", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED,
+    {"retransmit_ms", TD_CONFIG_INTEGER, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, retransmit_ms), .low = 5, .high = 60000, .default_text = "1000",
         .help =
             "A request without answer is sent again after so many milliseconds, then after half as many more "
             "each time."},
-    {"retransmit_tries", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED,
+    {"retransmit_tries", TD_CONFIG_INTEGER, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, retransmit_tries), .low = 1, .high = 20, .default_text = "8",
         .help = "A peer that has not answered a request sent so often is taken for dead."},
-    {"liveness_ms", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, liveness_ms),
-        .low = 0, .high = TIME_MAX_MS, .default_text = "30000",
+    {"liveness_ms", TD_CONFIG_INTEGER, IKE | IN_PLACE | TD_CONFIG_SHARED,
+        AT(struct td_tunnel_ike_config, liveness_ms), .low = 0, .high = TIME_MAX_MS, .default_text = "30000",
         .help = "A peer that nothing has come from for so many milliseconds is asked for a sign of life; 0: "
                 "never."},
-    {"fragment_bytes", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED,
+    {"fragment_bytes", TD_CONFIG_INTEGER, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, fragment_bytes), .low = TD_MTU_MIN, .high = TD_MTU_MAX,
         .default_text = "1280",
         .help = "Longer IKE packets go in fragments of their own (RFC 7383), which pass where those of IP do "
@@ -291,6 +296,8 @@ static const struct td_config_key tunnel_keys[] = {
                 "do it too."},
 };
 #undef IKE
+#undef IN_PLACE
+_Static_assert(COUNT(tunnel_keys) <= 64, "a set of tunnel keys is 64 bits");
 
 static const struct td_config_key policy_keys[] = {
     {"action", TD_CONFIG_WORD, TD_CONFIG_REQUIRED, AT(struct td_policy_config, action), .words = action_words,

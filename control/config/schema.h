@@ -37,6 +37,7 @@ enum td_config_flag {
 	TD_CONFIG_PART = 16, // in the optional part of the section's structure
 	TD_CONFIG_SECRET = 32, // a file that nobody else may read
 	TD_CONFIG_SHARED = 64, // of an IKE SA: tunnels that share it have the same
+	TD_CONFIG_IN_PLACE = 128, // may change while SAs stand, which stay as they are
 };
 
 struct td_config_word {

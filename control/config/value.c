@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define VALUE_MAX 96
+// Low and high; of ICMP for messages from either side.
+#define RANGE_BYTES(type) ((type) == TD_CONFIG_ICMP ? 4 * sizeof(uint16_t) : 2 * sizeof(uint16_t))
 
 // The value as the user wrote it, for the message.
 static const char *value_text(const config_setting_t *setting, char *text)
@@ -202,4 +204,52 @@ int td_config_value_default(const struct td_config_key *key, void *base)
 		return 0;
 	}
 	return td_config_text_read(key, key->default_text, to, why);
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool texts_equal(char *const *a, char *const *b, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!text_equal(a[i], b[i]))
+			return false;
+	return true;
+}
+
+bool td_config_value_equal(const struct td_config_key *key, const void *a, const void *b)
+{
+	const char *left = (const char *)a + key->offset, *right = (const char *)b + key->offset;
+	size_t bytes = key->size;
+
+	if (td_config_type_is_list(key->type)) {
+		unsigned left_count, right_count;
+
+		memcpy(&left_count, (const char *)a + key->count_offset, sizeof(left_count));
+		memcpy(&right_count, (const char *)b + key->count_offset, sizeof(right_count));
+		if (left_count != right_count)
+			return false;
+		bytes = left_count * element_size(key->type);
+	}
+	switch (key->type) {
+	case TD_CONFIG_NAME:
+	case TD_CONFIG_PATH:
+	case TD_CONFIG_DEVICE:
+		return strcmp(left, right) == 0;
+	case TD_CONFIG_FILE:
+	case TD_CONFIG_IDENTITY:
+	case TD_CONFIG_IKE_PROPOSALS:
+	case TD_CONFIG_ESP_PROPOSALS:
+		return texts_equal(
+		    (char *const *)left, (char *const *)right, (unsigned)(bytes / sizeof(char *)));
+	case TD_CONFIG_PORTS:
+	case TD_CONFIG_ICMP: // their high ends lie behind
+		return memcmp(left, right, RANGE_BYTES(key->type)) == 0;
+	case TD_CONFIG_SELECTOR: // the end of a range too
+		return memcmp(left, right, sizeof(struct td_prefix) + sizeof(struct td_ip)) == 0;
+	default:
+		return memcmp(left, right, bytes) == 0;
+	}
 }

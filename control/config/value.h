@@ -12,3 +12,5 @@ int td_config_value_read(
     struct td_config_report *report, const struct td_config_key *key, config_setting_t *setting, void *base);
 // Writes the key's default. Returns 0, or -EINVAL when the schema itself is wrong.
 int td_config_value_default(const struct td_config_key *key, void *base);
+// True when a key has the same value in two of the section's structures (or in two of its parts).
+bool td_config_value_equal(const struct td_config_key *key, const void *a, const void *b);

@@ -321,7 +321,7 @@ static struct td_ike_tunnel *tunnel_choose(struct td_ike_sa *sa, const struct td
 	if (td_ts_read(offer->ts_i, &theirs) < 0 || td_ts_read(offer->ts_r, &ours) < 0)
 		return NULL;
 	TAILQ_FOREACH (tunnel, &sa->peer->tunnels, of_peer) {
-		if ((wanted && tunnel->life != wanted) ||
+		if ((wanted ? tunnel->life != wanted : tunnel->leaving) ||
 		    (tunnel->config.mode == TD_SA_TRANSPORT && !transport))
 			continue;
 		td_ts_narrow(&tunnel->config.local, &ours, &agreement->local);

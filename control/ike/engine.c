@@ -70,13 +70,16 @@ static struct td_ike_place *place_make(
 	return place;
 }
 
-static void place_leave(struct td_ike_peer *peer)
+void td_ike_place_leave(struct td_ike_peer *peer)
 {
-	LIST_REMOVE(peer, of_place);
-	if (!LIST_EMPTY(&peer->place->peers))
+	if (!peer->place)
 		return;
-	td_hash_unlink(&peer->ike->places, &peer->place->node);
-	free(peer->place);
+	LIST_REMOVE(peer, of_place);
+	if (LIST_EMPTY(&peer->place->peers)) {
+		td_hash_unlink(&peer->ike->places, &peer->place->node);
+		free(peer->place);
+	}
+	peer->place = NULL;
 }
 
 struct td_ike_peer *td_ike_peer_next(
@@ -141,7 +144,7 @@ static void peer_free(struct td_ike_peer *peer, bool tell)
 	td_timers_cancel(peer->ike->env.timers, &peer->start_timer);
 	LIST_REMOVE(peer, all);
 	peer->ike->peer_count--;
-	place_leave(peer);
+	td_ike_place_leave(peer);
 	free(peer);
 }
 
@@ -200,9 +203,7 @@ int td_ike_tunnel_add(
 	tunnel->config = *config;
 	td_hash_link(&peer->ike->tunnels, &tunnel->by_life, life_hash(life));
 	TAILQ_INSERT_TAIL(&peer->tunnels, tunnel, of_peer);
-	uint64_t life_ns = td_life_tunnel_config(life)->hard_ns;
-	if (life_ns && (peer->shortest_life_ns == 0 || life_ns < peer->shortest_life_ns))
-		peer->shortest_life_ns = life_ns;
+	td_ike_peer_life_update(peer);
 	return 0;
 }
 
@@ -238,6 +239,7 @@ void td_ike_tunnel_remove(struct td_ike *ike, struct td_life_tunnel *life)
 	}
 	td_hash_unlink(&ike->tunnels, &tunnel->by_life);
 	TAILQ_REMOVE(&tunnel->peer->tunnels, tunnel, of_peer);
+	td_ike_peer_life_update(tunnel->peer);
 	free(tunnel);
 }
 

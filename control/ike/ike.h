@@ -75,6 +75,20 @@ int td_ike_tunnel_add(
     struct td_ike_peer *peer, struct td_life_tunnel *tunnel, const struct td_ike_child_config *config);
 void td_ike_tunnel_remove(struct td_ike *ike, struct td_life_tunnel *tunnel);
 
+// While IKE SAs stand:
+// Another configuration between the same addresses and identities. IKE SAs stay; what the credentials were is
+// not looked at any more when this returns.
+void td_ike_peer_update(struct td_ike_peer *peer, const struct td_ike_peer_config *config);
+// The peer goes: no new IKE SA is made with it, and those that there are, are deleted at both ends. To be
+// called again until td_ike_peer_is_idle, then comes td_ike_peer_remove. (A rekey may be under way, whose
+// successor has to go too.)
+void td_ike_peer_retire(struct td_ike_peer *peer);
+bool td_ike_peer_is_idle(const struct td_ike_peer *peer); // without tunnels and IKE SAs
+// The tunnel goes: the peer gets no new child of it.
+void td_ike_tunnel_leave(struct td_ike *ike, const struct td_life_tunnel *tunnel);
+// As in struct td_ike_env; before the first peer is added.
+void td_ike_token_secret_set(struct td_ike *ike, const uint8_t *secret);
+
 // One message, without the non-ESP marker.
 void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_bytes message);
 

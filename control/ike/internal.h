@@ -52,6 +52,7 @@ struct td_ike_tunnel {
 	TAILQ_ENTRY(td_ike_tunnel) of_peer;
 	struct td_ike_peer *peer;
 	struct td_life_tunnel *life;
+	bool leaving; // the peer gets no new child of it
 	struct td_ike_child_config config;
 };
 
@@ -188,7 +189,7 @@ struct td_ike_place {
 struct td_ike_peer {
 	LIST_ENTRY(td_ike_peer) all;
 	LIST_ENTRY(td_ike_peer) of_place;
-	struct td_ike_place *place;
+	struct td_ike_place *place; // NULL: it goes, and is found no more
 	struct td_ike *ike;
 	struct td_ike_peer_config config;
 	TAILQ_HEAD(, td_ike_tunnel) tunnels;
@@ -234,6 +235,10 @@ uint64_t td_ike_addresses_hash(const struct td_ip *local, const struct td_ip *re
 // with the address come before those from anywhere.
 struct td_ike_peer *td_ike_peer_next(
     struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after);
+// It is found no more.
+void td_ike_place_leave(struct td_ike_peer *peer);
+// change.c: works out shortest_life_ns.
+void td_ike_peer_life_update(struct td_ike_peer *peer);
 // Frees the SAs that were closed.
 void td_ike_bury(struct td_ike *ike);
 

@@ -30,3 +30,9 @@ struct td_netlink *td_netlink_create(
 void td_netlink_destroy(struct td_netlink *netlink);
 // Asks the kernel to resolve a neighbour (NTF_USE).
 void td_netlink_resolve(struct td_netlink *netlink, unsigned port, const struct td_ip *ip);
+// The configured routes become those of another configuration. Returns 0, or -errno and fills *error: they
+// are what they were then. From success the contents of the present configuration must be those of config.
+int td_netlink_routes_change(
+    struct td_netlink *netlink, const struct td_config *config, struct td_error *error);
+// Takes back a change: config is what the routes were changed to.
+void td_netlink_routes_revert(struct td_netlink *netlink, const struct td_config *config);

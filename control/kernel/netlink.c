@@ -253,19 +253,24 @@ static void resync_run(void *context)
 
 // ---- notifications ----------------------------------------------------------------------------
 
+// The interface that a route names; 0: none.
+static int route_ifindex(const struct td_netlink *netlink, const struct td_route_config *route)
+{
+	const struct td_config *config = netlink->config;
+	unsigned port;
+
+	for (port = 0; port < config->port_count; port++)
+		if (strcmp(config->ports[port].name, route->port) == 0)
+			return netlink->mirror.ifindexes[port];
+	return 0;
+}
+
 static int route_configure(
     struct td_netlink *netlink, const struct td_route_config *route, struct td_error *error)
 {
-	const struct td_config *config = netlink->config;
 	char text[TD_PREFIX_TEXT_MAX], object[TD_PREFIX_TEXT_MAX + 8], other[TD_ROUTE_TEXT_MAX];
-	int ret, ifindex = 0;
-	unsigned port;
+	int ret = td_netlink_route_add(&route->to, &route->via, route_ifindex(netlink, route), other);
 
-	for (port = 0; port < config->port_count; port++) {
-		if (strcmp(config->ports[port].name, route->port) == 0)
-			ifindex = netlink->mirror.ifindexes[port];
-	}
-	ret = td_netlink_route_add(&route->to, &route->via, ifindex, other);
 	if (ret == 0)
 		return 0;
 	td_prefix_format(&route->to, text);
@@ -301,6 +306,90 @@ static void routes_restore(struct td_netlink *netlink)
 			    error.field[0] != '\0' ? " " : "", error.reason);
 	}
 }
+
+// ---- another configuration --------------------------------------------------------------------
+
+static bool prefix_equal(const struct td_prefix *a, const struct td_prefix *b)
+{
+	return a->length == b->length && td_ip_equal(&a->ip, &b->ip);
+}
+
+static const struct td_route_config *route_find_to(
+    const struct td_config *config, const struct td_prefix *to, unsigned place)
+{
+	unsigned i, n;
+
+	// Most stand where they stood.
+	for (n = 0; n < config->route_count; n++) {
+		i = (place + n) % config->route_count;
+		if (prefix_equal(&config->routes[i].to, to))
+			return &config->routes[i];
+	}
+	return NULL;
+}
+
+static bool is_same(const struct td_route_config *a, const struct td_route_config *b)
+{
+	return a != NULL && b != NULL && td_ip_equal(&a->via, &b->via) && strcmp(a->port, b->port) == 0;
+}
+
+// Adds, or gives another next hop to, what differs in config. Returns 0 or -errno and fills *error.
+static int routes_add(struct td_netlink *netlink, const struct td_config *before,
+    const struct td_config *config, struct td_error *error)
+{
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; i < config->route_count && ret == 0; i++) {
+		const struct td_route_config *route = &config->routes[i];
+
+		if (!is_same(route_find_to(before, &route->to, i), route))
+			ret = route_configure(netlink, route, error);
+	}
+	return ret;
+}
+
+static void routes_prune(
+    const struct td_netlink *netlink, const struct td_config *before, const struct td_config *config)
+{
+	unsigned i;
+
+	for (i = 0; i < before->route_count; i++) {
+		const struct td_route_config *route = &before->routes[i];
+		char text[TD_PREFIX_TEXT_MAX];
+		int ret = 0;
+
+		if (route_find_to(config, &route->to, i) == NULL)
+			ret = td_netlink_route_delete(&route->to, &route->via, route_ifindex(netlink, route));
+		if (ret < 0)
+			td_log_warning("route %s cannot be deleted: %s", td_prefix_format(&route->to, text),
+			    strerror(-ret));
+	}
+}
+
+void td_netlink_routes_revert(struct td_netlink *netlink, const struct td_config *config)
+{
+	struct td_error error = {0};
+
+	if (routes_add(netlink, config, netlink->config, &error) < 0)
+		td_log_warning(
+		    "%s: %s%s%s", error.object, error.field, error.field[0] != '\0' ? " " : "", error.reason);
+	routes_prune(netlink, config, netlink->config);
+}
+
+int td_netlink_routes_change(
+    struct td_netlink *netlink, const struct td_config *config, struct td_error *error)
+{
+	int ret = routes_add(netlink, netlink->config, config, error);
+
+	if (ret < 0)
+		td_netlink_routes_revert(netlink, config);
+	else
+		routes_prune(netlink, netlink->config, config);
+	return ret;
+}
+
+// ---- links ------------------------------------------------------------------------------------
 
 static void link_message(struct td_netlink *netlink, const struct nlmsghdr *message)
 {

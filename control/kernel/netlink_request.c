@@ -184,13 +184,14 @@ static int route_find(struct route_search *search)
 	return request_run(message, route_match, search);
 }
 
-static int route_send(const struct td_prefix *to, const struct td_ip *via, int ifindex, uint16_t flags)
+static int route_send(
+    uint16_t type, const struct td_prefix *to, const struct td_ip *via, int ifindex, uint16_t flags)
 {
 	char buffer[REQUEST_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *body;
 
-	message->nlmsg_type = RTM_NEWROUTE;
+	message->nlmsg_type = type;
 	message->nlmsg_flags = flags;
 	body = mnl_nlmsg_put_extra_header(message, sizeof(*body));
 	body->rtm_family = kernel_family(&to->ip);
@@ -211,7 +212,7 @@ int td_netlink_route_add(
     const struct td_prefix *to, const struct td_ip *via, int ifindex, char text[TD_ROUTE_TEXT_MAX])
 {
 	struct route_search search = {.to = to, .text = text};
-	int ret = route_send(to, via, ifindex, NLM_F_CREATE | NLM_F_EXCL);
+	int ret = route_send(RTM_NEWROUTE, to, via, ifindex, NLM_F_CREATE | NLM_F_EXCL);
 
 	text[0] = '\0';
 	if (ret != -EEXIST)
@@ -222,5 +223,13 @@ int td_netlink_route_add(
 	if (search.found && !search.ours)
 		return -EEXIST;
 	// Our own one of before; or it went meanwhile.
-	return route_send(to, via, ifindex, NLM_F_CREATE | (search.found ? NLM_F_REPLACE : NLM_F_EXCL));
+	return route_send(
+	    RTM_NEWROUTE, to, via, ifindex, NLM_F_CREATE | (search.found ? NLM_F_REPLACE : NLM_F_EXCL));
+}
+
+int td_netlink_route_delete(const struct td_prefix *to, const struct td_ip *via, int ifindex)
+{
+	int ret = route_send(RTM_DELROUTE, to, via, ifindex, 0);
+
+	return ret == -ESRCH ? 0 : ret;
 }

@@ -16,3 +16,5 @@ int td_netlink_address_add(int ifindex, const struct td_prefix *address);
 // proto 3").
 int td_netlink_route_add(
     const struct td_prefix *to, const struct td_ip *via, int ifindex, char text[TD_ROUTE_TEXT_MAX]);
+// Deletes a route that td_netlink_route_add made. Returns 0 or -errno; one that is not there is fine.
+int td_netlink_route_delete(const struct td_prefix *to, const struct td_ip *via, int ifindex);

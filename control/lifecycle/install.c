@@ -46,6 +46,9 @@ static struct td_life_entry *entry_create(const struct td_life_offer *offer)
 	};
 	entry->surplus_timer = (struct td_timer){.fn = td_life_surplus_due, .context = &entry->child};
 	entry->order = ++offer->tunnel->orders;
+	entry->hard_ns = offer->tunnel->config.hard_ns != 0
+	                     ? entry->child.installed_ns + offer->tunnel->config.hard_ns
+	                     : UINT64_MAX;
 	if (offer->predecessor != NULL) {
 		const struct td_life_entry *before = td_life_entry_of(offer->predecessor);
 
@@ -73,7 +76,7 @@ static void timers_start(struct td_life_child *child)
 
 	if (soft_ns != 0)
 		td_timers_set(timers, &child->soft_timer, child->installed_ns + soft_ns);
-	if (tunnel->config.hard_ns != 0)
+	if (td_life_hard_ns(child) != UINT64_MAX)
 		td_timers_set(timers, &child->hard_timer, td_life_hard_ns(child));
 	if (!child->initiator)
 		td_timers_set(timers, &child->quiet_timer,

@@ -20,6 +20,7 @@ struct td_life_entry {
 	unsigned generation; // rekeys since then
 	bool heard; // the peer is known, not only supposed, to have the child
 	bool soft_due; // a successor is wanted
+	uint64_t hard_ns; // its end; UINT64_MAX: none. Fixed by the configuration that it was made with
 	unsigned rekey_failures; // in a row
 	// The slot does without it: it goes when nobody deletes it before. The other end may not think so and
 	// go on to rekey it: the time counts for a line. 0: not surplus.

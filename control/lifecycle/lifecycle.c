@@ -148,6 +148,25 @@ void td_life_tunnel_down(struct td_life_tunnel *tunnel)
 	tunnel->negotiator.down(tunnel->negotiator.context, tunnel);
 }
 
+void td_life_tunnel_update(struct td_life_tunnel *tunnel, const struct td_life_config *config)
+{
+	unsigned i;
+
+	tunnel->config = *config;
+	for (i = 0; i < tunnel->config.slots; i++)
+		td_life_create_later(&tunnel->slots[i]);
+}
+
+bool td_life_tunnel_is_idle(const struct td_life_tunnel *tunnel)
+{
+	unsigned i;
+
+	for (i = 0; i < tunnel->config.slots; i++)
+		if (tunnel->slots[i].children != NULL)
+			return false;
+	return true;
+}
+
 unsigned td_life_tunnel_rekey(struct td_life_tunnel *tunnel)
 {
 	unsigned i, started = 0;

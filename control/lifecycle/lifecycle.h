@@ -185,6 +185,11 @@ void td_life_tunnel_start(struct td_life_tunnel *tunnel);
 // deleted, and new ones are refused until td_life_tunnel_up.
 void td_life_tunnel_up(struct td_life_tunnel *tunnel);
 void td_life_tunnel_down(struct td_life_tunnel *tunnel);
+// Another configuration, with as many slots. Children that there are keep the limits that they were made
+// with.
+void td_life_tunnel_update(struct td_life_tunnel *tunnel, const struct td_life_config *config);
+// It has no children any more.
+bool td_life_tunnel_is_idle(const struct td_life_tunnel *tunnel);
 // An operator wants new keys on all slots. Returns how many negotiations that starts: none where one is under
 // way.
 unsigned td_life_tunnel_rekey(struct td_life_tunnel *tunnel);

@@ -14,9 +14,7 @@
 
 uint64_t td_life_hard_ns(const struct td_life_child *child)
 {
-	uint64_t hard_ns = child->tunnel->config.hard_ns;
-
-	return hard_ns == 0 ? UINT64_MAX : child->installed_ns + hard_ns;
+	return td_life_entry_of(child)->hard_ns;
 }
 
 // The end that made a child rekeys it first, in the tenth of soft_ns before it; the other one in the tenth

@@ -6,25 +6,33 @@
 #include "control/negotiate/negotiate.h"
 #include "control/negotiate/sockets.h"
 
+#include <sys/queue.h>
+
 // Room for the text of one failure.
 #define TD_NEGOTIATE_ERROR_MAX 256
 
 struct td_negotiate_peer {
-	struct td_negotiate_peer *next;
-	const struct td_tunnel_config *first; // of the tunnels that share it
+	TAILQ_ENTRY(td_negotiate_peer) entry;
 	struct td_ike_peer *ike;
 	struct td_ike_credential *local, *remote; // the same for a pre-shared key
+	bool leaving; // no tunnel takes it any more
+	// While another configuration is prepared: it is kept, and this is what it becomes; or it is new.
+	bool kept, fresh;
+	struct td_ike_peer_config next;
 };
+TAILQ_HEAD(td_negotiate_peers, td_negotiate_peer);
 
 struct td_negotiate_tunnel {
+	TAILQ_ENTRY(td_negotiate_tunnel) entry;
 	struct td_negotiate *negotiate;
 	struct td_tunnel *sad;
-	struct td_life_tunnel *life; // NULL: its SAs are injected
+	struct td_life_tunnel *life;
 	struct td_negotiate_peer *peer;
 	uint64_t rekeys, up_since_ns;
 	bool connecting;
 	char last_error[TD_NEGOTIATE_ERROR_MAX];
 };
+TAILQ_HEAD(td_negotiate_tunnels, td_negotiate_tunnel);
 
 struct td_negotiate {
 	struct td_loop *loop;
@@ -34,17 +42,41 @@ struct td_negotiate {
 	struct td_lifecycle *life;
 	struct td_ike *ike;
 	struct td_ike_sockets *sockets;
-	struct td_negotiate_peer *peers;
+	struct td_negotiate_peers peers;
+	char state_directory[108]; // of the secret
+	bool token_tried;
 	uint8_t token_secret[TD_IKE_TOKEN_SECRET_BYTES];
-	unsigned tunnel_count; // all of the configuration, by their numbers
-	struct td_negotiate_tunnel tunnels[];
+	// Those that negotiate, and those that are on their way out with their part of the configuration.
+	struct td_negotiate_tunnels tunnels, leaving;
+	struct td_timer leave_timer;
 };
+
+static inline struct td_negotiate_tunnel *td_negotiate_part(const struct td_tunnel *tunnel)
+{
+	return tunnel->user; // NULL: its SAs are injected
+}
 
 // dataplane.c: the SAD as the life cycle drives it.
 struct td_life_dataplane td_negotiate_dataplane(struct td_negotiate *negotiate);
-// peers.c: makes a tunnel's part of the engine and of the life cycle. Returns 0 or -errno and fills *error.
-int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel, struct td_error *error);
+// peers.c
+// The peer of a tunnel, which may be a new one. Returns NULL and fills *error.
+struct td_negotiate_peer *td_negotiate_peer_of(
+    struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error);
+// Reads the credentials of a kept tunnel's peer again, once for each peer. Returns 0 or -errno and fills
+// *error.
+int td_negotiate_peer_prepare(
+    struct td_negotiate_peer *peer, const struct td_tunnel_config *tunnel, struct td_error *error);
+// Peers become what was prepared; or all is as it was.
+void td_negotiate_peers_commit(struct td_negotiate *negotiate);
+void td_negotiate_peers_cancel(struct td_negotiate *negotiate);
+// Frees those that are gone.
+void td_negotiate_peers_sweep(struct td_negotiate *negotiate);
 void td_negotiate_peers_free(struct td_negotiate *negotiate);
+int td_negotiate_esp_proposals(
+    const struct td_tunnel_ike_config *ike, struct td_ike_proposals *proposals, struct td_error *error);
+// tunnels.c
+void td_negotiate_leave_due(void *negotiate);
+void td_negotiate_tunnels_free(struct td_negotiate *negotiate);
 // token.c: reads, or makes, the secret that proves a crash of ours to peers (RFC 6290). Without one there is
 // no such proof: a warning is logged and false returned.
 bool td_negotiate_token_load(const char *directory, uint8_t secret[TD_IKE_TOKEN_SECRET_BYTES]);

@@ -116,7 +116,8 @@ void td_negotiate_sad_event(void *context, const char *kind, const struct td_sa 
     const struct td_tunnel *tunnel, const struct td_event *event)
 {
 	struct td_negotiate *negotiate = context;
-	struct td_life_tunnel *life = tunnel ? negotiate->tunnels[tunnel->id].life : NULL;
+	const struct td_negotiate_tunnel *part = tunnel ? td_negotiate_part(tunnel) : NULL;
+	struct td_life_tunnel *life = part ? part->life : NULL;
 
 	if (sa && sa->user)
 		sa_event(sa->user, kind);
@@ -130,7 +131,7 @@ void td_negotiate_sad_event(void *context, const char *kind, const struct td_sa 
 
 // ---- making and ending ------------------------------------------------------------------------
 
-static int parts_make(struct td_negotiate *negotiate, const struct td_config *config, struct td_error *error)
+static int parts_make(struct td_negotiate *negotiate, struct td_error *error)
 {
 	struct td_timers *timers = td_loop_timers(negotiate->loop);
 	struct td_life_env life_env = {
@@ -148,12 +149,7 @@ static int parts_make(struct td_negotiate *negotiate, const struct td_config *co
 	    .unix_time = unix_time,
 	    .event = ike_event,
 	};
-	bool wanted = false;
 
-	for (unsigned i = 0; i < config->tunnel_count; i++)
-		wanted |= config->tunnels[i].ike != NULL;
-	if (wanted && td_negotiate_token_load(config->state_directory, negotiate->token_secret))
-		ike_env.token_secret = negotiate->token_secret;
 	negotiate->sockets = td_ike_sockets_create(negotiate->loop, message_received, negotiate);
 	negotiate->life = td_lifecycle_create(&life_env);
 	negotiate->ike = td_ike_create(&ike_env);
@@ -165,8 +161,7 @@ static int parts_make(struct td_negotiate *negotiate, const struct td_config *co
 struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_config *config,
     struct td_sad *sad, td_negotiate_event_fn fn, void *context, struct td_error *error)
 {
-	struct td_negotiate *negotiate =
-	    calloc(1, sizeof(*negotiate) + config->tunnel_count * sizeof(negotiate->tunnels[0]));
+	struct td_negotiate *negotiate = calloc(1, sizeof(*negotiate));
 	int ret;
 
 	if (!negotiate) {
@@ -174,39 +169,40 @@ struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_c
 		return NULL;
 	}
 	*negotiate = (struct td_negotiate){.loop = loop, .sad = sad, .fn = fn, .context = context};
-	ret = parts_make(negotiate, config, error);
-	for (; ret == 0 && negotiate->tunnel_count < config->tunnel_count; negotiate->tunnel_count++) {
-		struct td_negotiate_tunnel *tunnel = &negotiate->tunnels[negotiate->tunnel_count];
-
-		tunnel->negotiate = negotiate;
-		tunnel->sad = td_sad_tunnel_at(sad, negotiate->tunnel_count);
-		if (tunnel->sad->config.ike)
-			ret = td_negotiate_tunnel_add(negotiate, tunnel->sad, error);
-	}
-	if (ret == 0)
+	snprintf(
+	    negotiate->state_directory, sizeof(negotiate->state_directory), "%s", config->state_directory);
+	TAILQ_INIT(&negotiate->peers);
+	TAILQ_INIT(&negotiate->tunnels);
+	TAILQ_INIT(&negotiate->leaving);
+	negotiate->leave_timer = (struct td_timer){.fn = td_negotiate_leave_due, .context = negotiate};
+	ret = parts_make(negotiate, error);
+	for (unsigned i = 0; ret == 0 && i < config->tunnel_count; i++)
+		ret = td_negotiate_tunnel_add(
+		    negotiate, td_sad_tunnel_find(sad, config->tunnels[i].name), error);
+	if (ret == 0) {
+		td_negotiate_commit(negotiate);
 		return negotiate;
+	}
 	td_negotiate_destroy(negotiate);
 	return NULL;
 }
 
 void td_negotiate_start(struct td_negotiate *negotiate)
 {
-	for (unsigned i = 0; i < negotiate->tunnel_count; i++)
-		if (negotiate->tunnels[i].life)
-			td_life_tunnel_start(negotiate->tunnels[i].life);
+	struct td_negotiate_tunnel *tunnel;
+
+	TAILQ_FOREACH (tunnel, &negotiate->tunnels, entry)
+		td_life_tunnel_start(tunnel->life);
 }
 
 bool td_negotiate_stop(struct td_negotiate *negotiate)
 {
-	bool told = false;
+	bool told = !TAILQ_EMPTY(&negotiate->leaving);
+	struct td_negotiate_tunnel *tunnel;
 
-	for (unsigned i = 0; i < negotiate->tunnel_count; i++) {
-		struct td_life_tunnel *life = negotiate->tunnels[i].life;
-
-		if (life == NULL)
-			continue;
-		told |= td_life_tunnel_is_up(life);
-		td_life_tunnel_down(life);
+	TAILQ_FOREACH (tunnel, &negotiate->tunnels, entry) {
+		told |= td_life_tunnel_is_up(tunnel->life);
+		td_life_tunnel_down(tunnel->life);
 	}
 	return told;
 }
@@ -219,6 +215,7 @@ void td_negotiate_destroy(struct td_negotiate *negotiate)
 	td_ike_destroy(negotiate->ike);
 	if (negotiate->life)
 		td_lifecycle_destroy(negotiate->life);
+	td_negotiate_tunnels_free(negotiate);
 	td_negotiate_peers_free(negotiate);
 	td_ike_sockets_destroy(negotiate->sockets);
 	td_wipe(negotiate->token_secret, sizeof(negotiate->token_secret));
@@ -230,12 +227,14 @@ void td_negotiate_destroy(struct td_negotiate *negotiate)
 void td_negotiate_tunnel_info(const struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
     struct td_negotiate_tunnel_info *info)
 {
-	const struct td_negotiate_tunnel *part = &negotiate->tunnels[tunnel->id];
+	const struct td_negotiate_tunnel *part = td_negotiate_part(tunnel);
 	const struct td_life_stats *stats;
 
-	*info = (struct td_negotiate_tunnel_info){.last_error = part->last_error, .state = "down"};
-	if (!part->life)
+	(void)negotiate;
+	*info = (struct td_negotiate_tunnel_info){.last_error = "", .state = "down"};
+	if (!part)
 		return;
+	info->last_error = part->last_error;
 	stats = td_life_tunnel_stats(part->life);
 	info->negotiated = true;
 	info->state = td_life_tunnel_is_up(part->life) ? "up" : part->connecting ? "connecting" : "down";
@@ -249,12 +248,11 @@ void td_negotiate_tunnel_info(const struct td_negotiate *negotiate, const struct
 	info->up_since_ns = part->up_since_ns;
 }
 
-static struct td_negotiate_tunnel *negotiated(
-    struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error)
+static struct td_negotiate_tunnel *negotiated(const struct td_tunnel *tunnel, struct td_error *error)
 {
-	struct td_negotiate_tunnel *part = &negotiate->tunnels[tunnel->id];
+	struct td_negotiate_tunnel *part = td_negotiate_part(tunnel);
 
-	if (part->life)
+	if (part)
 		return part;
 	(void)td_error_set(
 	    error, -EINVAL, tunnel->config.name, NULL, "is not negotiated: its SAs are injected");
@@ -263,8 +261,9 @@ static struct td_negotiate_tunnel *negotiated(
 
 int td_negotiate_up(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error)
 {
-	struct td_negotiate_tunnel *part = negotiated(negotiate, tunnel, error);
+	struct td_negotiate_tunnel *part = negotiated(tunnel, error);
 
+	(void)negotiate;
 	if (!part)
 		return -EINVAL;
 	td_life_tunnel_up(part->life);
@@ -273,8 +272,9 @@ int td_negotiate_up(struct td_negotiate *negotiate, const struct td_tunnel *tunn
 
 int td_negotiate_down(struct td_negotiate *negotiate, const struct td_tunnel *tunnel, struct td_error *error)
 {
-	struct td_negotiate_tunnel *part = negotiated(negotiate, tunnel, error);
+	struct td_negotiate_tunnel *part = negotiated(tunnel, error);
 
+	(void)negotiate;
 	if (!part)
 		return -EINVAL;
 	td_life_tunnel_down(part->life);
@@ -284,9 +284,10 @@ int td_negotiate_down(struct td_negotiate *negotiate, const struct td_tunnel *tu
 int td_negotiate_rekey(
     struct td_negotiate *negotiate, const struct td_tunnel *tunnel, bool ike, struct td_error *error)
 {
-	struct td_negotiate_tunnel *part = negotiated(negotiate, tunnel, error);
+	struct td_negotiate_tunnel *part = negotiated(tunnel, error);
 	unsigned started;
 
+	(void)negotiate;
 	if (!part)
 		return -EINVAL;
 	started = ike ? td_ike_peer_rekey(part->peer->ike) : td_life_tunnel_rekey(part->life);

@@ -37,6 +37,30 @@ bool td_negotiate_stop(struct td_negotiate *negotiate);
 void td_negotiate_sad_event(void *negotiate, const char *kind, const struct td_sa *sa,
     const struct td_tunnel *tunnel, const struct td_event *event);
 
+// ---- another configuration --------------------------------------------------------------------
+
+// Prepared first, by any of these, which change nothing that carries traffic; then all of it is taken or
+// none. Makes what a tunnel needs to negotiate; it does nothing yet. Without a part for it in the tunnel's
+// configuration there is nothing to make. Returns 0 or -errno and fills *error.
+int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel, struct td_error *error);
+// The tunnel stays, with another configuration that differs in nothing that its SAs were made with. Files
+// that it names are read again.
+int td_negotiate_tunnel_prepare(struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
+    const struct td_tunnel_config *config, struct td_error *error);
+// All tunnels that stay or are new have been prepared.
+void td_negotiate_commit(struct td_negotiate *negotiate);
+// The part that td_negotiate_tunnel_add made goes again; then, of all that was prepared, the rest.
+void td_negotiate_tunnel_discard(struct td_negotiate *negotiate, struct td_tunnel *tunnel);
+void td_negotiate_cancel(struct td_negotiate *negotiate);
+// After the commit: what td_negotiate_tunnel_prepare prepared is the SAD's configuration of it now.
+void td_negotiate_tunnel_update(struct td_tunnel *tunnel);
+void td_negotiate_tunnel_start(struct td_tunnel *tunnel);
+// The tunnel goes: its peer is told, and when that is done the SAD is told to remove it. Its configuration's
+// part for it belongs to the negotiation from now.
+void td_negotiate_tunnel_leave(struct td_negotiate *negotiate, struct td_tunnel *tunnel);
+
+// -----------------------------------------------------------------------------------------------
+
 struct td_negotiate_tunnel_info {
 	bool negotiated;
 	const char *state; // "down", "connecting", "up"

@@ -23,19 +23,6 @@ static const char *const esp_defaults[] = {
 
 // ---- pieces of the configuration ----------------------------------------------------------------
 
-static bool text_equal(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool shares_peer(const struct td_tunnel_config *a, const struct td_tunnel_config *b)
-{
-	return td_ip_equal(&a->local_address, &b->local_address) &&
-	       td_ip_equal(&a->remote_address, &b->remote_address) &&
-	       text_equal(a->ike->local_id, b->ike->local_id) &&
-	       text_equal(a->ike->remote_id, b->ike->remote_id);
-}
-
 static int id_make(const char *text, const struct td_ip *address, struct td_ike_id *id, const char *tunnel,
     const char *field, struct td_error *error)
 {
@@ -62,33 +49,70 @@ static int proposals_make(uint8_t protocol, char *const *texts, unsigned count, 
 	return ret;
 }
 
-static int credentials_make(
-    const struct td_tunnel_ike_config *config, struct td_negotiate_peer *peer, struct td_error *error)
+struct credentials {
+	struct td_ike_credential *local, *remote;
+};
+
+static void credentials_free(const struct credentials *credentials)
 {
+	if (credentials->remote != credentials->local)
+		td_ike_credential_free(credentials->remote);
+	td_ike_credential_free(credentials->local);
+}
+
+static int credentials_make(
+    const struct td_tunnel_ike_config *config, struct credentials *credentials, struct td_error *error)
+{
+	*credentials = (struct credentials){0};
 	if (config->psk_file) {
-		peer->local = peer->remote = td_ike_credential_psk(config->psk_file, error);
-		return peer->local ? 0 : -EINVAL;
+		credentials->local = credentials->remote = td_ike_credential_psk(config->psk_file, error);
+		return credentials->local ? 0 : -EINVAL;
 	}
-	peer->local = td_ike_credential_key(config->key_file, config->certificate_file, error);
-	if (!peer->local)
+	credentials->local = td_ike_credential_key(config->key_file, config->certificate_file, error);
+	if (!credentials->local)
 		return -EINVAL;
-	peer->remote = td_ike_credential_trust(config->authority_file, config->remote_key_file, error);
-	return peer->remote ? 0 : -EINVAL;
+	credentials->remote = td_ike_credential_trust(config->authority_file, config->remote_key_file, error);
+	if (credentials->remote)
+		return 0;
+	credentials_free(credentials);
+	return -EINVAL;
+}
+
+int td_negotiate_esp_proposals(
+    const struct td_tunnel_ike_config *ike, struct td_ike_proposals *proposals, struct td_error *error)
+{
+	return proposals_make(TD_IKE_PROTO_ESP, ike->esp, ike->esp_count, esp_defaults, 2, proposals, error);
 }
 
 // ---- peers ------------------------------------------------------------------------------------
 
-static int peer_config_make(const struct td_tunnel_config *tunnel, const struct td_negotiate_peer *peer,
-    struct td_ike_peer_config *config, struct td_error *error)
+static int ids_make(const struct td_tunnel_config *tunnel, struct td_ike_id *local, struct td_ike_id *remote,
+    struct td_error *error)
 {
 	const struct td_tunnel_ike_config *ike = tunnel->ike;
-	int ret;
+	int ret = id_make(ike->local_id, &tunnel->local_address, local, tunnel->name, "local_id", error);
 
+	if (ret == 0)
+		ret = id_make(
+		    ike->remote_id, &tunnel->remote_address, remote, tunnel->name, "remote_id", error);
+	return ret;
+}
+
+// Reads the credentials, which become the caller's with the configuration.
+static int peer_config_make(
+    const struct td_tunnel_config *tunnel, struct td_ike_peer_config *config, struct td_error *error)
+{
+	const struct td_tunnel_ike_config *ike = tunnel->ike;
+	struct credentials credentials;
+	int ret = credentials_make(ike, &credentials, error);
+
+	if (ret < 0)
+		return ret;
 	*config = (struct td_ike_peer_config){
 	    .local_address = tunnel->local_address,
 	    .remote_address = tunnel->remote_address,
-	    .local = peer->local,
-	    .remote = peer->remote,
+	    .local = credentials.local,
+	    .remote = credentials.remote,
 	    .encapsulate = ike->encapsulate,
 	    .rekey_ns = ike->ike_rekey_ms * NS_PER_MS,
 	    .retransmit_ns = ike->retransmit_ms * NS_PER_MS,
@@ -97,24 +121,28 @@ static int peer_config_make(const struct td_tunnel_config *tunnel, const struct 
 	    .fragment_bytes = ike->fragment_bytes,
 	};
 	snprintf(config->name, sizeof(config->name), "%s", tunnel->name);
-	ret = id_make(
-	    ike->local_id, &tunnel->local_address, &config->local_id, tunnel->name, "local_id", error);
-	if (ret == 0)
-		ret = id_make(ike->remote_id, &tunnel->remote_address, &config->remote_id, tunnel->name,
-		    "remote_id", error);
+	ret = ids_make(tunnel, &config->local_id, &config->remote_id, error);
 	if (ret == 0)
 		ret = proposals_make(
 		    TD_IKE_PROTO_IKE, ike->ike, ike->ike_count, ike_defaults, 2, &config->proposals, error);
 	if (ret == 0)
-		ret = td_ike_credential_check_id(peer->local, &config->local_id, error);
+		ret = td_ike_credential_check_id(credentials.local, &config->local_id, error);
+	if (ret < 0)
+		credentials_free(&credentials);
 	return ret;
 }
 
-static void peer_free(struct td_negotiate_peer *peer)
+static void credentials_drop(struct td_ike_credential *local, struct td_ike_credential *remote)
 {
-	if (peer->remote != peer->local)
-		td_ike_credential_free(peer->remote);
-	td_ike_credential_free(peer->local);
+	credentials_free(&(struct credentials){local, remote});
+}
+
+static void peer_free(struct td_negotiate *negotiate, struct td_negotiate_peer *peer)
+{
+	TAILQ_REMOVE(&negotiate->peers, peer, entry);
+	credentials_drop(peer->local, peer->remote);
+	if (peer->kept)
+		credentials_drop(peer->next.local, peer->next.remote);
 	free(peer);
 }
 
@@ -128,114 +156,120 @@ static struct td_negotiate_peer *peer_make(
 		(void)td_error_set(error, -ENOMEM, tunnel->name, NULL, "no memory");
 		return NULL;
 	}
-	peer->first = tunnel;
-	if (credentials_make(tunnel->ike, peer, error) < 0 ||
-	    peer_config_make(tunnel, peer, &config, error) < 0 ||
-	    td_ike_sockets_listen(negotiate->sockets, &tunnel->local_address, error) < 0) {
-		peer_free(peer);
+	if (peer_config_make(tunnel, &config, error) < 0) {
+		free(peer);
+		return NULL;
+	}
+	TAILQ_INSERT_HEAD(&negotiate->peers, peer, entry);
+	peer->local = config.local;
+	peer->remote = config.remote;
+	peer->fresh = true;
+	if (td_ike_sockets_listen(negotiate->sockets, &tunnel->local_address, error) < 0) {
+		peer_free(negotiate, peer);
 		return NULL;
 	}
 	peer->ike = td_ike_peer_add(negotiate->ike, &config);
-	if (!peer->ike) {
-		peer_free(peer);
-		(void)td_error_set(error, -ENOMEM, tunnel->name, NULL, "no memory");
-		return NULL;
-	}
-	peer->next = negotiate->peers;
-	negotiate->peers = peer;
-	return peer;
+	if (peer->ike)
+		return peer;
+	peer_free(negotiate, peer);
+	(void)td_error_set(error, -ENOMEM, tunnel->name, NULL, "no memory");
+	return NULL;
 }
 
-static struct td_negotiate_peer *peer_of(
+static bool id_equal(const struct td_ike_id *a, const struct td_ike_id *b)
+{
+	return (a->type == 0 && b->type == 0) ||
+	       td_ike_id_equal(a, b->type, (struct td_bytes){b->data, b->length});
+}
+
+struct td_negotiate_peer *td_negotiate_peer_of(
     struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
 {
-	for (struct td_negotiate_peer *peer = negotiate->peers; peer; peer = peer->next)
-		if (shares_peer(peer->first, tunnel))
+	struct td_ike_id local, remote;
+	struct td_negotiate_peer *peer;
+
+	if (ids_make(tunnel, &local, &remote, error) < 0)
+		return NULL;
+	TAILQ_FOREACH (peer, &negotiate->peers, entry) {
+		const struct td_ike_peer_config *config = td_ike_peer_config(peer->ike);
+
+		if ((peer->kept || peer->fresh) &&
+		    td_ip_equal(&config->local_address, &tunnel->local_address) &&
+		    td_ip_equal(&config->remote_address, &tunnel->remote_address) &&
+		    id_equal(&config->local_id, &local) && id_equal(&config->remote_id, &remote))
 			return peer;
+	}
 	return peer_make(negotiate, tunnel, error);
+}
+
+// ---- another configuration --------------------------------------------------------------------
+
+int td_negotiate_peer_prepare(
+    struct td_negotiate_peer *peer, const struct td_tunnel_config *tunnel, struct td_error *error)
+{
+	int ret;
+
+	if (peer->kept)
+		return 0;
+	ret = peer_config_make(tunnel, &peer->next, error);
+	peer->kept = ret == 0;
+	return ret;
+}
+
+void td_negotiate_peers_commit(struct td_negotiate *negotiate)
+{
+	struct td_negotiate_peer *peer;
+
+	TAILQ_FOREACH (peer, &negotiate->peers, entry) {
+		if (peer->kept) {
+			td_ike_peer_update(peer->ike, &peer->next);
+			credentials_drop(peer->local, peer->remote);
+			peer->local = peer->next.local;
+			peer->remote = peer->next.remote;
+		} else if (!peer->fresh) {
+			peer->leaving = true;
+			td_ike_peer_retire(peer->ike);
+		}
+		peer->kept = peer->fresh = false;
+	}
+}
+
+void td_negotiate_peers_cancel(struct td_negotiate *negotiate)
+{
+	struct td_negotiate_peer *peer, *next;
+
+	for (peer = TAILQ_FIRST(&negotiate->peers); peer; peer = next) {
+		next = TAILQ_NEXT(peer, entry);
+		if (peer->kept)
+			credentials_drop(peer->next.local, peer->next.remote);
+		peer->kept = false;
+		if (!peer->fresh)
+			continue;
+		td_ike_peer_remove(peer->ike);
+		peer_free(negotiate, peer);
+	}
+}
+
+void td_negotiate_peers_sweep(struct td_negotiate *negotiate)
+{
+	struct td_negotiate_peer *peer, *next;
+
+	for (peer = TAILQ_FIRST(&negotiate->peers); peer; peer = next) {
+		next = TAILQ_NEXT(peer, entry);
+		if (!peer->leaving)
+			continue;
+		td_ike_peer_retire(peer->ike);
+		if (!td_ike_peer_is_idle(peer->ike))
+			continue;
+		td_ike_peer_remove(peer->ike);
+		peer_free(negotiate, peer);
+	}
 }
 
 void td_negotiate_peers_free(struct td_negotiate *negotiate)
 {
 	struct td_negotiate_peer *peer;
 
-	while ((peer = negotiate->peers)) {
-		negotiate->peers = peer->next;
-		peer_free(peer);
-	}
-}
-
-// ---- tunnels ----------------------------------------------------------------------------------
-
-static void selectors_make(const struct td_prefix *prefixes, unsigned count, struct td_ts_list *list)
-{
-	list->count = 0;
-	for (unsigned i = 0; i < count && i < TD_TS_MAX; i++)
-		list->list[list->count++] = td_ts_from_prefix(&prefixes[i]);
-}
-
-// Route-based tunnels carry whatever the routes send them.
-static void selectors_any(struct td_ts_list *list)
-{
-	static const struct td_prefix any[] = {{.ip = {.family = 4}}, {.ip = {.family = 6}}};
-
-	selectors_make(any, 2, list);
-}
-
-// The time in which a peer with our own settings has repeated a request as often as it does.
-static uint64_t quiet_ns(const struct td_tunnel_ike_config *ike)
-{
-	uint64_t wait = ike->retransmit_ms * NS_PER_MS, sum = 0;
-
-	for (unsigned i = 0; i < ike->retransmit_tries; i++, wait += wait / 2)
-		sum += wait;
-	return sum;
-}
-
-static void life_config_make(const struct td_tunnel_config *tunnel, struct td_life_config *config)
-{
-	static const enum td_life_start starts[] = {
-	    [TD_TUNNEL_BOOT] = TD_START_BOOT,
-	    [TD_TUNNEL_TRAP] = TD_START_TRAP,
-	    [TD_TUNNEL_RESPOND] = TD_START_RESPOND,
-	};
-	const struct td_tunnel_ike_config *ike = tunnel->ike;
-
-	*config = (struct td_life_config){
-	    .start = starts[ike->start],
-	    .slots = ike->per_worker && td_dp_worker_count() > 1 ? 1 + td_dp_worker_count() : 1,
-	    .soft_ns = ike->rekey_ms * NS_PER_MS,
-	    .hard_ns = ike->life_ms * NS_PER_MS,
-	    .limits = ike->limits,
-	    .drain_ns = tunnel->drain_ms * NS_PER_MS,
-	    .quiet_ns = quiet_ns(ike),
-	    .retry_ns = ike->retransmit_ms * NS_PER_MS,
-	};
-	snprintf(config->name, sizeof(config->name), "%s", tunnel->name);
-}
-
-int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel, struct td_error *error)
-{
-	struct td_negotiate_tunnel *part = &negotiate->tunnels[tunnel->id];
-	struct td_ike_child_config child = {.mode = tunnel->config.mode};
-	struct td_life_config life;
-	int ret = proposals_make(TD_IKE_PROTO_ESP, tunnel->config.ike->esp, tunnel->config.ike->esp_count,
-	    esp_defaults, 2, &child.proposals, error);
-
-	if (ret < 0)
-		return ret;
-	selectors_make(tunnel->config.local, tunnel->config.local_count, &child.local);
-	selectors_make(tunnel->config.remote, tunnel->config.remote_count, &child.remote);
-	if (child.local.count == 0)
-		selectors_any(&child.local);
-	if (child.remote.count == 0)
-		selectors_any(&child.remote);
-	part->peer = peer_of(negotiate, &tunnel->config, error);
-	if (!part->peer)
-		return -EINVAL;
-	life_config_make(&tunnel->config, &life);
-	part->life = td_life_tunnel_add(negotiate->life, &life, td_ike_negotiator(negotiate->ike), part);
-	if (!part->life || td_ike_tunnel_add(part->peer->ike, part->life, &child) < 0)
-		return td_error_set(error, -ENOMEM, tunnel->config.name, NULL, "no memory");
-	return 0;
+	while ((peer = TAILQ_FIRST(&negotiate->peers)))
+		peer_free(negotiate, peer);
 }

@@ -57,6 +57,7 @@ struct td_rpc_call {
 	unsigned items;
 	size_t rollback; // bytes to which the output is cut back when the response cannot be completed
 	struct td_error error;
+	json_t *errors; // goes along with the error; NULL: none
 };
 
 struct td_rpc_method {
@@ -94,6 +95,10 @@ int td_rpc_ike_list(struct td_rpc_call *call);
 int td_rpc_ike_stats(struct td_rpc_call *call);
 // Whether SAs of a tunnel may be changed from outside. Returns 0 or -EBUSY with call->error.
 int td_rpc_injected_check(struct td_rpc_call *call, const struct td_tunnel *tunnel);
+
+// config.c
+int td_rpc_config_diff(struct td_rpc_call *call);
+int td_rpc_config_reload(struct td_rpc_call *call);
 
 // policies.c
 int td_rpc_policy_list(struct td_rpc_call *call);

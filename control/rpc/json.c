@@ -146,6 +146,8 @@ static int code_of(int rc)
 		return 2;
 	case -EBUSY:
 		return 3;
+	case -EBADMSG:
+		return 5;
 	default:
 		return 4;
 	}
@@ -164,6 +166,8 @@ static void call_error(struct td_rpc_call *call, int rc)
 	    td_rpc_json_text(error->field), "reason", td_rpc_json_text(error->reason));
 	if (data && call->index >= 0)
 		json_object_set_new(data, "index", json_integer(call->index));
+	if (data && call->errors)
+		json_object_set(data, "errors", call->errors);
 	error_write(call->client, call->id,
 	    json_pack(
 	        "{s:i,s:o,s:o}", "code", code_of(rc), "message", td_rpc_json_text(message), "data", data));
@@ -244,6 +248,7 @@ static void call_run(struct td_rpc_call *call, const struct td_rpc_method *metho
 	else if (call->id && !call->streaming)
 		call_result(call);
 	json_decref(call->result);
+	json_decref(call->errors);
 }
 
 // Returns what is wrong with a request, or NULL.

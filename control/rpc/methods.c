@@ -371,6 +371,8 @@ static const struct td_rpc_method methods[] = {
     {"tunnel.rekey", td_rpc_tunnel_rekey_fields, NULL, td_rpc_tunnel_rekey},
     {"ike.list", no_fields, NULL, td_rpc_ike_list},
     {"ike.stats", no_fields, NULL, td_rpc_ike_stats},
+    {"config.diff", no_fields, NULL, td_rpc_config_diff},
+    {"config.reload", no_fields, NULL, td_rpc_config_reload},
     {"policy.list", no_fields, NULL, td_rpc_policy_list},
     {"policy.set", td_rpc_policy_set_fields, NULL, td_rpc_policy_set},
     {"policy.add", td_rpc_policy_add_fields, td_rpc_policy_fields, td_rpc_policy_add},

@@ -8,6 +8,7 @@
 #include "control/loop.h"
 #include "control/negotiate/negotiate.h"
 #include "control/policies.h"
+#include "control/reload.h"
 #include "control/sad/sad.h"
 #include "control/watch/recorder.h"
 #include "control/watch/tracer.h"
@@ -24,6 +25,7 @@ struct td_rpc_context {
 	struct td_negotiate *negotiate;
 	struct td_tracer *tracer;
 	struct td_recorder *recorder;
+	struct td_reload *reload;
 };
 
 // Listens on config->socket_path (mode 0660, group config->socket_group if it exists). Returns NULL and fills

@@ -118,7 +118,7 @@ static json_t *tunnel_json(const struct td_rpc *rpc, const struct td_tunnel *tun
 
 int td_rpc_tunnel_list(struct td_rpc_call *call)
 {
-	const struct td_tunnel *tunnel;
+	const struct td_rpc_context *context = call->rpc->context;
 	struct td_tunnel *only;
 	int rc = td_rpc_tunnel_read(call, call->params, &only);
 
@@ -127,9 +127,9 @@ int td_rpc_tunnel_list(struct td_rpc_call *call)
 	td_rpc_list_begin(call, "tunnels");
 	if (only && call->id)
 		td_rpc_list_item(call, tunnel_json(call->rpc, only));
-	for (unsigned i = 0; !only && call->id && (tunnel = td_sad_tunnel_at(call->rpc->context->sad, i));
-	     i++)
-		td_rpc_list_item(call, tunnel_json(call->rpc, tunnel));
+	for (unsigned i = 0; !only && call->id && i < context->config->tunnel_count; i++)
+		td_rpc_list_item(call, tunnel_json(call->rpc, td_sad_tunnel_find(context->sad,
+		                                                  context->config->tunnels[i].name)));
 	return td_rpc_list_end(call);
 }
 

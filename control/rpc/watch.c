@@ -44,9 +44,6 @@ static json_t *tunnel_name(const struct td_rpc_call *call, uint32_t id)
 	const struct td_sad *sad = call->rpc->context->sad;
 	const struct td_tunnel *tunnel = td_sad_tunnel_at(sad, id);
 
-	// Numbers are positions, unless tunnels have come and gone.
-	for (unsigned i = 0; tunnel && tunnel->id != id; i++)
-		tunnel = td_sad_tunnel_at(sad, i);
 	return td_rpc_json_text(tunnel ? tunnel->config.name : "?");
 }
 

@@ -25,6 +25,7 @@ TAILQ_HEAD(td_sad_list, td_sad_entry);
 struct td_sad_tunnel {
 	struct td_tunnel tunnel; // first
 	struct td_hash_node by_name;
+	bool named; // is found by its name
 	struct td_sad_list sas;
 	struct td_loop *loop;
 	unsigned slot_count; // workers
@@ -37,8 +38,8 @@ struct td_sad {
 	void *context;
 	unsigned worker_count;
 	uint64_t batch; // counts changes
-	unsigned tunnel_count;
-	struct td_sad_tunnel **tunnels;
+	uint32_t tunnel_end, tunnel_next; // numbers: none is as high, and the next to be given
+	struct td_sad_tunnel **tunnels; // by number; NULL: none has it
 	struct td_sad_list all;
 	uint32_t out_count;
 	struct td_hash names, in, out, keys;
@@ -57,6 +58,9 @@ static inline struct td_sad_tunnel *td_sad_tunnel_of(const struct td_tunnel *tun
 
 // Makes a tunnel known by its name. Room in names must have been reserved.
 void td_sad_tunnel_link(struct td_sad *sad, struct td_sad_tunnel *tunnel);
+void td_sad_tunnel_unlink(struct td_sad *sad, struct td_sad_tunnel *tunnel);
+// tunnels.c: all of a configuration. Returns 0 or -ENOMEM.
+int td_sad_tunnels_create(struct td_sad *sad, const struct td_config *config);
 // Makes room in the tables for count more SAs, out_count of them outbound. Returns 0 or -ENOMEM.
 int td_sad_reserve(struct td_sad *sad, unsigned count, unsigned out_count);
 // Into and out of the lists and tables. Room must have been reserved.

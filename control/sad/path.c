@@ -14,9 +14,10 @@ static void pmtu_forget(void *context)
 
 void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event)
 {
-	if (event->tunnel >= sad->tunnel_count)
+	struct td_tunnel *public = td_sad_tunnel_at(sad, event->tunnel);
+	if (!public)
 		return;
-	struct td_sad_tunnel *tunnel = sad->tunnels[event->tunnel];
+	struct td_sad_tunnel *tunnel = td_sad_tunnel_of(public);
 	const struct td_sa *from = td_sad_sa_find_in(sad, event->spi);
 	struct td_sad_entry *entry;
 

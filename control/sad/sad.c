@@ -7,51 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static int tunnel_create(struct td_sad *sad, unsigned index, const struct td_tunnel_config *config)
-{
-	struct td_sad_tunnel *t = calloc(1, sizeof(*t) + sad->worker_count * sizeof(t->slots[0]));
-
-	if (!t)
-		return -ENOMEM;
-	t->tunnel.id = index;
-	t->tunnel.config = *config;
-	t->tunnel.dp = td_dp_tunnel_create(index);
-	if (!t->tunnel.dp) {
-		free(t);
-		return -ENOMEM;
-	}
-	uint16_t tfc = config->tfc == TD_CONFIG_TFC_MTU ? TD_TFC_MTU : (uint16_t)config->tfc;
-	int rc = td_dp_tunnel_tfc(t->tunnel.dp, tfc, (uint16_t)config->dummy_rate);
-	if (rc) {
-		td_dp_tunnel_remove(t->tunnel.dp);
-		free(t);
-		return rc;
-	}
-	t->tunnel.peer_address = t->tunnel.config.remote_address;
-	t->tunnel.local_port = t->tunnel.config.udp_local_port;
-	t->tunnel.peer_port = t->tunnel.config.udp_remote_port;
-	t->loop = sad->loop;
-	td_sad_keepalive_arm(t);
-	t->slot_count = sad->worker_count;
-	TAILQ_INIT(&t->sas);
-	td_sad_tunnel_link(sad, t);
-	sad->tunnels[sad->tunnel_count++] = t;
-	return 0;
-}
-
-static int tunnels_create(struct td_sad *sad, const struct td_config *config)
-{
-	if (td_sad_reserve(sad, 1, 0) || td_hash_reserve(&sad->names, config->tunnel_count))
-		return -ENOMEM;
-	sad->tunnels = calloc((size_t)config->tunnel_count + 1, sizeof(struct td_sad_tunnel *));
-	if (!sad->tunnels)
-		return -ENOMEM;
-	for (unsigned i = 0; i < config->tunnel_count; i++)
-		if (tunnel_create(sad, i, &config->tunnels[i]))
-			return -ENOMEM;
-	return 0;
-}
-
 struct td_sad *td_sad_create(struct td_loop *loop, const struct td_config *config, td_sad_event_fn fn,
     void *context, struct td_error *error)
 {
@@ -69,7 +24,7 @@ struct td_sad *td_sad_create(struct td_loop *loop, const struct td_config *confi
 		td_sad_destroy(sad);
 		return NULL;
 	}
-	if (tunnels_create(sad, config)) {
+	if (td_sad_tunnels_create(sad, config)) {
 		td_error_set(error, -ENOMEM, "tunnels", NULL, "there is not enough memory for %u tunnels",
 		    config->tunnel_count);
 		td_sad_destroy(sad);
@@ -85,19 +40,9 @@ void td_sad_destroy(struct td_sad *sad)
 	if (!sad)
 		return;
 	sad->fn = NULL;
-	// Every SA is named by this change: none of them takes over the slot of another.
-	sad->batch++;
-	struct td_sad_entry *entry;
-	TAILQ_FOREACH (entry, &sad->all, all)
-		entry->batch = sad->batch;
-	while ((entry = TAILQ_FIRST(&sad->all)))
-		td_sad_entry_remove(entry);
-	for (unsigned i = 0; i < sad->tunnel_count; i++) {
-		td_loop_timer_cancel(sad->loop, &sad->tunnels[i]->tunnel.pmtu_timer);
-		td_loop_timer_cancel(sad->loop, &sad->tunnels[i]->tunnel.keepalive_timer);
-		td_dp_tunnel_remove(sad->tunnels[i]->tunnel.dp);
-		free(sad->tunnels[i]);
-	}
+	for (unsigned i = 0; i < sad->tunnel_end; i++)
+		if (sad->tunnels[i])
+			td_sad_tunnel_remove(sad, &sad->tunnels[i]->tunnel);
 	free(sad->tunnels);
 	td_hash_free(&sad->names);
 	td_hash_free(&sad->in);
@@ -231,12 +176,13 @@ void td_sad_timers_cancel(struct td_sad_entry *entry)
 
 static struct td_sad_entry *event_entry(const struct td_sad *sad, const struct td_event *event)
 {
+	const struct td_tunnel *tunnel = td_sad_tunnel_at(sad, event->tunnel);
 	struct td_sa *sa = NULL;
 
 	if (!event->outbound)
 		sa = td_sad_sa_find_in(sad, event->spi);
-	else if (event->tunnel < sad->tunnel_count)
-		sa = td_sad_sa_find_out(sad, &sad->tunnels[event->tunnel]->tunnel, event->spi);
+	else if (tunnel)
+		sa = td_sad_sa_find_out(sad, tunnel, event->spi);
 	// An event may be older than the SA that has the SPI now; here another tunnel gives that away, the
 	// statistics do the rest.
 	if (sa && sa->tunnel->id != event->tunnel)
@@ -361,6 +307,7 @@ void td_sad_events_lost(struct td_sad *sad)
 
 void td_sad_event(struct td_sad *sad, const struct td_event *event)
 {
+	const struct td_tunnel *tunnel;
 	struct td_sad_entry *entry;
 
 	switch (event->kind) {
@@ -369,8 +316,9 @@ void td_sad_event(struct td_sad *sad, const struct td_event *event)
 			sad->fn(sad->context, "unknown_spi", NULL, NULL, event);
 		return;
 	case TD_EVENT_ACQUIRE:
-		if (sad->fn && event->tunnel < sad->tunnel_count)
-			sad->fn(sad->context, "acquire", NULL, &sad->tunnels[event->tunnel]->tunnel, event);
+		tunnel = td_sad_tunnel_at(sad, event->tunnel);
+		if (sad->fn && tunnel)
+			sad->fn(sad->context, "acquire", NULL, tunnel, event);
 		return;
 	case TD_EVENT_RESOLVE:
 		return; // for the kernel mirror

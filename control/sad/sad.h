@@ -19,8 +19,9 @@ enum td_sa_state { TD_SA_PENDING, TD_SA_ACTIVE, TD_SA_DRAINING, TD_SA_RETIRED, T
 struct td_sad;
 
 struct td_tunnel {
-	uint32_t id;
+	uint32_t id; // its number, which another one has only when all others have been given
 	struct td_tunnel_config config;
+	void *user; // of who negotiates its keys
 	struct td_dp_tunnel *dp;
 	unsigned in_count, out_count; // SAs
 	struct td_ip peer_address; // where the peer is now: configured, or moved to behind a NAT
@@ -63,7 +64,18 @@ struct td_sad *td_sad_create(struct td_loop *loop, const struct td_config *confi
 void td_sad_destroy(struct td_sad *sad);
 
 struct td_tunnel *td_sad_tunnel_find(const struct td_sad *sad, const char *name);
-struct td_tunnel *td_sad_tunnel_at(const struct td_sad *sad, unsigned index); // NULL past the end
+struct td_tunnel *td_sad_tunnel_at(const struct td_sad *sad, uint32_t id); // NULL: none has the number
+
+// Tunnels come and go while others carry traffic. What the configuration points to must live as long as the
+// tunnel. Returns NULL when there is no memory.
+struct td_tunnel *td_sad_tunnel_add(struct td_sad *sad, const struct td_tunnel_config *config);
+// Gives a tunnel a configuration that differs in nothing that its SAs were made with.
+void td_sad_tunnel_update(struct td_tunnel *tunnel, const struct td_tunnel_config *config);
+// The tunnel goes: its name finds it no more, and may be another one's; or it does again.
+void td_sad_tunnel_hide(struct td_sad *sad, struct td_tunnel *tunnel);
+void td_sad_tunnel_show(struct td_sad *sad, struct td_tunnel *tunnel);
+// Removes a tunnel and its SAs. No policy and no route may refer to it any more.
+void td_sad_tunnel_remove(struct td_sad *sad, struct td_tunnel *tunnel);
 // Inbound SPIs are unique in the gateway, outbound ones per tunnel.
 struct td_sa *td_sad_sa_find_in(const struct td_sad *sad, uint32_t spi);
 struct td_sa *td_sad_sa_find_out(const struct td_sad *sad, const struct td_tunnel *tunnel, uint32_t spi);

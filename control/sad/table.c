@@ -43,14 +43,22 @@ struct td_tunnel *td_sad_tunnel_find(const struct td_sad *sad, const char *name)
 	return NULL;
 }
 
-struct td_tunnel *td_sad_tunnel_at(const struct td_sad *sad, unsigned index)
+struct td_tunnel *td_sad_tunnel_at(const struct td_sad *sad, uint32_t id)
 {
-	return index < sad->tunnel_count ? &sad->tunnels[index]->tunnel : NULL;
+	return id < sad->tunnel_end && sad->tunnels[id] ? &sad->tunnels[id]->tunnel : NULL;
 }
 
 void td_sad_tunnel_link(struct td_sad *sad, struct td_sad_tunnel *tunnel)
 {
 	td_hash_link(&sad->names, &tunnel->by_name, name_hash(tunnel->tunnel.config.name));
+	tunnel->named = true;
+}
+
+void td_sad_tunnel_unlink(struct td_sad *sad, struct td_sad_tunnel *tunnel)
+{
+	if (tunnel->named)
+		td_hash_unlink(&sad->names, &tunnel->by_name);
+	tunnel->named = false;
 }
 
 struct td_sa *td_sad_sa_find_in(const struct td_sad *sad, uint32_t spi)

@@ -928,3 +928,18 @@ Test(rpc, a_stale_socket_is_replaced)
 	cr_expect_eq(unlink(config.socket_path), 0);
 	td_loop_destroy(context.loop);
 }
+Test(rpc, a_bad_file_is_told_line_by_line, .init = start, .fini = stop)
+{
+	int fd = dial();
+	json_t *answer = ask(fd, CALL("config.reload", "{}"));
+	json_t *object = json_object_get(answer, "error");
+	json_t *errors = json_object_get(json_object_get(object, "data"), "errors");
+
+	cr_expect_eq(json_integer_value(json_object_get(object, "code")), 5);
+	cr_expect_str_eq(
+	    json_string_value(json_object_get(object, "message")), "configuration t.conf:1: first");
+	cr_expect_eq(json_array_size(errors), 2);
+	cr_expect_str_eq(json_string_value(json_array_get(errors, 1)), "t.conf:2: second");
+	json_decref(answer);
+	close(fd);
+}

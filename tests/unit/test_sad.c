@@ -546,3 +546,32 @@ Test(sad, padding_and_dummies_reach_the_data_plane)
 		stop();
 	}
 }
+
+// A packet may still carry the number of a tunnel that has gone.
+Test(sad, tunnels_come_and_go_under_new_numbers, .init = start, .fini = stop)
+{
+	struct td_tunnel *old = td_sad_tunnel_find(sad, "t1"), *made;
+	uint32_t number = old->id;
+
+	cr_assert_eq(add(request("t1", false, 0x1001, 0, false)), 0);
+	cr_assert_eq(add(request("t1", true, 0x2001, 0, true)), 0);
+	td_sad_tunnel_hide(sad, old);
+	cr_expect_null(td_sad_tunnel_find(sad, "t1"));
+	made = td_sad_tunnel_add(sad, &tunnels[1]);
+	cr_assert_not_null(made);
+	cr_expect_eq(td_sad_tunnel_find(sad, "t1"), made);
+	cr_expect_neq(made->id, number);
+	cr_expect_not_null(td_sad_sa_find_in(sad, 0x1001), "the old one's SAs live on");
+	td_sad_tunnel_remove(sad, old);
+	cr_expect_null(td_sad_sa_find_in(sad, 0x1001));
+	cr_expect_null(td_sad_tunnel_at(sad, number));
+	for (unsigned i = 0; i < 40; i++) {
+		td_sad_tunnel_remove(sad, made);
+		made = td_sad_tunnel_add(sad, &tunnels[1]);
+		cr_assert_not_null(made);
+		cr_expect_neq(made->id, number);
+		cr_expect_eq(td_sad_tunnel_at(sad, made->id), made);
+	}
+	td_sad_event(sad, &(struct td_event){.kind = TD_EVENT_ACQUIRE, .tunnel = number});
+	td_sad_event(sad, &(struct td_event){.kind = TD_EVENT_PEER_MOVED, .tunnel = number});
+}
