@@ -8,6 +8,7 @@
 #include "dataplane/ip_packet.h"
 #include "dataplane/policy_hits.h"
 #include "dataplane/sa.h"
+#include "dataplane/selectors.h"
 #include "dataplane/worker.h"
 
 #include <netinet/in.h>
@@ -447,17 +448,20 @@ static unsigned open_all(
 	return bare;
 }
 
-// The inner packet must be one that policy sends through this very tunnel (RFC 4301 5.2 step 4).
-static bool selector_matches(const struct td_policy_rule *rule, const struct td_sa_in *sa)
+// The inner packet must be one that policy sends through this very tunnel, and that its peer has agreed to
+// for this SA (RFC 4301 5.2 step 4).
+static bool selector_matches(
+    const struct td_policy_rule *rule, const struct td_sa_in *sa, const struct rte_mbuf *mbuf)
 {
-	return rule && rule->action == TD_POLICY_PROTECT && rule->tunnel == sa->tunnel;
+	return rule && rule->action == TD_POLICY_PROTECT && rule->tunnel == sa->tunnel &&
+	       (likely(!sa->narrowed) || td_selectors_match(sa->selectors, mbuf, false));
 }
 
 // The last word on a decrypted packet, in the order of arrival. TD_DROP_COUNT: it goes inward.
 static enum td_drop verdict(
     struct td_worker *worker, const struct pending *pending, const struct td_policy_rule *rule)
 {
-	if (!pending->dummy && !selector_matches(rule, pending->sa)) {
+	if (!pending->dummy && !selector_matches(rule, pending->sa, pending->mbuf)) {
 		td_counter_add(&pending->sa->policy_failed, 1);
 		return TD_DROP_POLICY_SELECTOR;
 	}

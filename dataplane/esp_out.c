@@ -7,6 +7,7 @@
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_esp.h"
 #include "dataplane/sa.h"
+#include "dataplane/selectors.h"
 #include "dataplane/worker.h"
 
 #include <netinet/in.h>
@@ -435,11 +436,26 @@ static bool cut_later(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
 	       !(td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG));
 }
 
+// Whether the peer takes a packet on this SA. What it does not take goes nowhere: the tunnel has no other SA
+// for it, and policy wants it protected.
+static bool carries(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
+{
+	struct td_packet *packet = td_packet(mbuf);
+
+	if (!packet->selected && !packet->dummy)
+		packet->selected = td_selectors_match(sa->selectors, mbuf, true);
+	return packet->selected || packet->dummy;
+}
+
 static void packet_seal(
     struct td_worker *worker, struct batch *batch, struct td_sa_out *sa, struct rte_mbuf *mbuf)
 {
 	struct plan plan;
 
+	if (unlikely(sa->narrowed) && !carries(sa, mbuf)) {
+		td_drop(worker, mbuf, TD_DROP_POLICY_NARROWED);
+		return;
+	}
 	if (!plan_make(&plan, sa, mbuf)) {
 		td_drop(worker, mbuf, TD_DROP_ESP_TRANSPORT);
 		return;

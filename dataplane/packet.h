@@ -22,6 +22,7 @@ struct td_packet {
 	bool udp; // for ESP_IN: UDP-encapsulated
 	bool dummy; // holds nothing, and is to become a dummy packet (RFC 4303 2.6)
 	bool decrypted; // came protected
+	bool selected; // is among what its SA carries: its fragments are, which may not show it
 	bool guarded; // quotes a packet that came protected: not to leave in plaintext
 	bool own; // made by the control thread: starts at its IP header and is only forwarded
 	bool kernel; // sent by the kernel: no hop was made, and its Ethernet header is in the headroom

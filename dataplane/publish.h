@@ -257,6 +257,14 @@ enum td_df { TD_DF_COPY, TD_DF_SET, TD_DF_CLEAR }; // of an IPv4 outer header (R
 
 #define TD_DSCP_COPY (-1)
 
+// One end of what an SA carries, as IKEv2 agrees on it (RFC 7296 3.13.1).
+struct td_dp_selector {
+	struct td_ip low, high; // of one family
+	uint8_t protocol; // 0: any
+	// 0..65535: any. Ports, or of ICMP the messages type << 8 | code that this end sends.
+	uint16_t port_low, port_high;
+};
+
 struct td_sa_params {
 	enum td_sa_mode mode;
 	uint32_t spi; // host order
@@ -273,6 +281,11 @@ struct td_sa_params {
 	enum td_df df; // outbound
 	int dscp; // outbound: 0 to 63, or TD_DSCP_COPY
 	struct td_sa_limits limits;
+	// The SA carries only what one of the local and one of the remote ones match: the rest of what policy
+	// sends into its tunnel is dropped (outbound "policy_narrowed", inbound "policy_selector"). Counts 0:
+	// all of it.
+	const struct td_dp_selector *local_selectors, *remote_selectors;
+	unsigned local_selector_count, remote_selector_count; // both or none
 };
 
 // An SA is made in two steps, so that a bulk of them can be all or nothing: create can fail and

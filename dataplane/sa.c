@@ -2,6 +2,7 @@
 #include "dataplane/sa.h"
 
 #include "dataplane/counter.h"
+#include "dataplane/selectors.h"
 #include "dataplane/slab.h"
 #include "dataplane/worker.h"
 
@@ -126,6 +127,15 @@ static int key_install(void *schedule, const struct td_sa_params *params, struct
 	              : 0;
 }
 
+// Returns 0 or -ENOMEM.
+static int selectors_install(const struct td_sa_params *params, struct td_selectors **selectors,
+    bool *narrowed, struct td_error *error)
+{
+	*narrowed = params->local_selector_count > 0 && params->remote_selector_count > 0;
+	*selectors = *narrowed ? td_selectors_create(params) : NULL;
+	return *narrowed && !*selectors ? td_error_set(error, -ENOMEM, NULL, "", "out of memory") : 0;
+}
+
 struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td_error *error)
 {
 	const struct td_suite *suite = td_suite_at(params->suite);
@@ -151,7 +161,9 @@ struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td
 	sa->bitmap = (uint64_t *)(sa + 1);
 	uint8_t *schedule = (uint8_t *)(sa + 1) + bitmap_bytes;
 	sa->schedule = schedule;
-	if (key_install(schedule, params, error)) {
+	if (selectors_install(params, &sa->selectors, &sa->narrowed, error) ||
+	    key_install(schedule, params, error)) {
+		td_selectors_free(sa->selectors);
 		td_slab_free(sa, size);
 		return NULL;
 	}
@@ -211,7 +223,9 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 	sa->spi = rte_cpu_to_be_32(params->spi);
 	sa->suite = suite;
 	sa->schedule = sa + 1;
-	if (key_install(sa + 1, params, error)) {
+	if (selectors_install(params, &sa->selectors, &sa->narrowed, error) ||
+	    key_install(sa + 1, params, error)) {
+		td_selectors_free(sa->selectors);
 		td_outer_free(outer);
 		td_slab_free(sa, size);
 		return NULL;
@@ -261,6 +275,7 @@ static void sa_in_release(struct td_retired *retired)
 {
 	struct td_sa_in *sa = RTE_PTR_SUB(retired, offsetof(struct td_sa_in, retired));
 
+	td_selectors_free(sa->selectors);
 	td_slab_free(sa, sa->alloc_bytes);
 }
 
@@ -269,12 +284,14 @@ static void sa_out_release(struct td_retired *retired)
 	struct td_sa_out *sa = RTE_PTR_SUB(retired, offsetof(struct td_sa_out, retired));
 
 	td_outer_free((struct td_outer *)(uintptr_t)sa->outer);
+	td_selectors_free(sa->selectors);
 	td_slab_free(sa, sa->alloc_bytes);
 }
 
 void td_dp_sa_in_remove(struct td_sa_in *sa)
 {
 	if (!sa->published) {
+		td_selectors_free(sa->selectors);
 		td_slab_free(sa, sa->alloc_bytes);
 		return;
 	}

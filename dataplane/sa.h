@@ -50,6 +50,7 @@ struct td_sa_in {
 	uint8_t outer_family;
 	enum td_sa_mode mode;
 	bool udp; // packets come UDP-encapsulated, from whatever source
+	bool narrowed; // selectors say what it carries
 	uint32_t peer_generation; // of the tunnel, when this SA last told where the peer is. Writer: owner
 	rte_be16_t peer_port; // of the last authenticated packet; for udp. Writer: owner
 
@@ -65,6 +66,7 @@ struct td_sa_in {
 	uint32_t burst_failures; // Writer: owner
 	struct td_sa_limits limits;
 	struct td_retired retired;
+	struct td_selectors *selectors; // NULL: all that policy sends into the tunnel
 	uint32_t alloc_bytes;
 	bool published; // Writer and reader: control thread
 };
@@ -88,6 +90,7 @@ struct td_sa_out {
 	enum td_sa_mode mode;
 	bool esn;
 	bool stopped; // Writers: owner (limits), control thread (time); only ever set
+	bool narrowed; // selectors say what it carries
 	bool soft_raised; // Writer: owner
 	uint64_t dummies; // sent. Writer: owner
 	uint64_t dummy_due_tsc,
@@ -96,6 +99,7 @@ struct td_sa_out {
 	// Line 2: limits, memory.
 	alignas(RTE_CACHE_LINE_SIZE) struct td_sa_limits limits;
 	struct td_retired retired;
+	struct td_selectors *selectors; // NULL: all that policy sends into the tunnel
 	uint32_t alloc_bytes;
 };
 

@@ -38,6 +38,49 @@ static void spi_release(void *context, uint32_t spi)
 	(void)spi;
 }
 
+// What a child carries, in the words of the data plane.
+struct selectors {
+	struct td_dp_selector local[TD_TS_MAX], remote[TD_TS_MAX];
+};
+
+static void selectors_convert(const struct td_ts_list *list, struct td_dp_selector *selectors)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		selectors[i] = (struct td_dp_selector){
+		    .low = list->list[i].low,
+		    .high = list->list[i].high,
+		    .protocol = list->list[i].protocol,
+		    .port_low = list->list[i].port_low,
+		    .port_high = list->list[i].port_high,
+		};
+}
+
+// Where the peer took all of the tunnel's traffic, policy alone decides. Elsewhere the SAs carry only what
+// was agreed on (RFC 7296 2.9).
+static void narrow(const struct td_tunnel *tunnel, const struct td_life_offer *offer,
+    struct selectors *selectors, struct td_sa_request *request)
+{
+	char ours[TD_TS_TEXT_MAX], theirs[TD_TS_TEXT_MAX];
+	struct td_ts_list local, remote;
+
+	td_negotiate_selectors(&tunnel->config, &local, &remote);
+	if (td_ts_equal(&local, offer->ts_local) && td_ts_equal(&remote, offer->ts_remote))
+		return;
+	selectors_convert(offer->ts_local, selectors->local);
+	selectors_convert(offer->ts_remote, selectors->remote);
+	request->local_selectors = selectors->local;
+	request->local_selector_count = offer->ts_local->count;
+	request->remote_selectors = selectors->remote;
+	request->remote_selector_count = offer->ts_remote->count;
+	if (!offer->predecessor)
+		td_log_warning(
+		    "tunnel %s: the peer agrees to part of its traffic only: %u local selectors from %s, "
+		    "%u remote ones from %s; the rest is dropped (policy_narrowed)",
+		    tunnel->config.name, offer->ts_local->count,
+		    td_ts_format(&offer->ts_local->list[0], ours), offer->ts_remote->count,
+		    td_ts_format(&offer->ts_remote->list[0], theirs));
+}
+
 static int install(
     void *context, struct td_life_child *child, const struct td_life_offer *offer, struct td_error *error)
 {
@@ -54,13 +97,18 @@ static int install(
 	    .limits = td_life_tunnel_config(child->tunnel)->limits,
 	    .user = child,
 	};
-	struct td_sa_request requests[2] = {in, in};
+	const struct td_ip remote = tunnel->peer_address;
+	uint16_t local_port = tunnel->local_port, remote_port = tunnel->peer_port;
+	struct td_sa_request requests[2];
+	struct selectors selectors;
 	unsigned failed;
 	int ret;
 
 	if (suite < 0)
 		return td_error_set(
 		    error, suite, tunnel->config.name, "suite", "%s is not known", offer->suite);
+	narrow(tunnel, offer, &selectors, &in);
+	requests[0] = requests[1] = in;
 	requests[1].spi = child->spi_out;
 	requests[1].outbound = true;
 	requests[1].key = offer->key_out;
@@ -69,6 +117,8 @@ static int install(
 	ret = td_sad_add(negotiate->sad, requests, 2, &failed, error);
 	if (ret == 0)
 		child->dataplane = child; // in the SAD
+	else // the SAs that there are stay where they were
+		td_sad_tunnel_path(negotiate->sad, tunnel, &remote, local_port, remote_port);
 	return ret;
 }
 

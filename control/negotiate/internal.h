@@ -75,6 +75,9 @@ void td_negotiate_peers_free(struct td_negotiate *negotiate);
 int td_negotiate_esp_proposals(
     const struct td_tunnel_ike_config *ike, struct td_ike_proposals *proposals, struct td_error *error);
 // tunnels.c
+// The traffic that a tunnel is for.
+void td_negotiate_selectors(
+    const struct td_tunnel_config *tunnel, struct td_ts_list *local, struct td_ts_list *remote);
 void td_negotiate_leave_due(void *negotiate);
 void td_negotiate_tunnels_free(struct td_negotiate *negotiate);
 // token.c: reads, or makes, the secret that proves a crash of ours to peers (RFC 6290). Without one there is

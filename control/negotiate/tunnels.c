@@ -58,16 +58,22 @@ static void life_config_make(const struct td_tunnel_config *tunnel, struct td_li
 	snprintf(config->name, sizeof(config->name), "%s", tunnel->name);
 }
 
+void td_negotiate_selectors(
+    const struct td_tunnel_config *tunnel, struct td_ts_list *local, struct td_ts_list *remote)
+{
+	selectors_make(tunnel->local, tunnel->local_count, local);
+	selectors_make(tunnel->remote, tunnel->remote_count, remote);
+	if (local->count == 0)
+		selectors_any(local);
+	if (remote->count == 0)
+		selectors_any(remote);
+}
+
 static int child_config_make(
     const struct td_tunnel_config *tunnel, struct td_ike_child_config *child, struct td_error *error)
 {
 	*child = (struct td_ike_child_config){.mode = tunnel->mode};
-	selectors_make(tunnel->local, tunnel->local_count, &child->local);
-	selectors_make(tunnel->remote, tunnel->remote_count, &child->remote);
-	if (child->local.count == 0)
-		selectors_any(&child->local);
-	if (child->remote.count == 0)
-		selectors_any(&child->remote);
+	td_negotiate_selectors(tunnel, &child->local, &child->remote);
 	return td_negotiate_esp_proposals(tunnel->ike, &child->proposals, error);
 }
 

@@ -113,7 +113,7 @@ static void entry_fill(struct td_sad_entry *entry, const struct td_sa_request *r
 	};
 }
 
-static int dp_create(struct td_sad_entry *entry, const struct td_secret *key, struct td_error *error)
+static int dp_create(struct td_sad_entry *entry, const struct td_sa_request *request, struct td_error *error)
 {
 	struct td_sa *sa = &entry->sa;
 	const struct td_tunnel *tunnel = sa->tunnel;
@@ -123,7 +123,7 @@ static int dp_create(struct td_sad_entry *entry, const struct td_secret *key, st
 	    .tunnel = tunnel->dp,
 	    .owner = sa->owner,
 	    .suite = sa->suite,
-	    .key = key,
+	    .key = request->key,
 	    .esn = sa->esn,
 	    .replay_window = sa->replay_window,
 	    .local = tunnel->config.local_address,
@@ -133,6 +133,10 @@ static int dp_create(struct td_sad_entry *entry, const struct td_secret *key, st
 	    .df = tunnel->config.df,
 	    .dscp = tunnel->config.dscp,
 	    .limits = sa->limits,
+	    .local_selectors = request->local_selectors,
+	    .remote_selectors = request->remote_selectors,
+	    .local_selector_count = request->local_selector_count,
+	    .remote_selector_count = request->remote_selector_count,
 	};
 	struct td_error reason = {0};
 
@@ -178,7 +182,7 @@ static int entry_create(struct td_sad *sad, const struct td_sa_request *request,
 	entry->fingerprint = fingerprint;
 	entry->batch = sad->batch;
 	entry_fill(entry, request);
-	rc = dp_create(entry, request->key, error);
+	rc = dp_create(entry, request, error);
 	if (rc) {
 		free(entry);
 		return rc;

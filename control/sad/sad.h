@@ -105,6 +105,10 @@ struct td_sa_request {
 	unsigned replay_window;
 	struct td_sa_limits limits;
 	uint64_t soft_time_ms, hard_time_ms;
+	// What the SA carries where that is less than what policy sends into its tunnel; as in struct
+	// td_sa_params.
+	const struct td_dp_selector *local_selectors, *remote_selectors;
+	unsigned local_selector_count, remote_selector_count;
 	void *user;
 };
 // Where SAs of a tunnel that are added from now on go and come from; ports 0: plain ESP. For tunnels that

@@ -95,6 +95,24 @@ class Negotiated(unittest.TestCase):
         self.negotiator.close()
         self.lab.stop_daemons()
 
+    def test_peer_takes_part_of_the_traffic(self):
+        """RFC 7296 2.9: what it did not take is not sent into its SAs."""
+        self.lab.gw_b.local = "10.2.0.0/25"
+        self.start(psk_keys("retransmit_ms = 100; rekey_ms = 500; life_ms = 4000; ", b='start = "respond"; '))
+        a = self.lab.gw_a
+        self.assertNotIn("policy_narrowed", a.drops())
+        with Scenario(self.lab) as traffic:
+            traffic.wait_packets(100)
+            self.lab.host_a.run("ping", "-nc3", "-i0.05", "-W0.1", "10.2.0.200", check=False)
+            self.roll(traffic, 3)
+            self.lab.host_a.run("ping", "-nc2", "-i0.05", "-W0.1", "10.2.0.200", check=False)
+            self.assertEqual(a.drops().get("policy_narrowed"), 5)
+            self.assert_clean(traffic)
+        self.assertNotIn("policy_selector", self.lab.gw_b.drops())
+        self.assertIn("the peer agrees to part of its traffic only", a.daemon.stderr())
+        self.negotiator.close()
+        self.lab.stop_daemons()
+
     def test_killed_and_started_again(self):
         self.start(psk_keys("retransmit_ms = 100; "))
         killed = self.lab.gw_b.daemon
