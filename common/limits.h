@@ -124,6 +124,9 @@
 #define TD_IKE_HALF_OPEN_COOKIE 64 // from here on initiators have to return a cookie (RFC 7296 2.6)
 #define TD_IKE_INIT_MAX                                                                                      \
 	4096 // bytes of an IKE_SA_INIT, which is kept until IKE_AUTH; MODP-3072 and every proposal need 1,200
+#define TD_IKE_HALF_OPEN_SOURCE_MAX 1024 // of those from one address
+#define TD_IKE_UNPROVED_MAX                                                                                  \
+	16384u // bytes of fragments of a peer that has proved nothing; a chain of certificates needs 6,000
 #define TD_IKE_HALF_OPEN_MS 30000 // an initiator has this long for IKE_AUTH
 #define TD_IKE_COOKIE_SECRET_MS 60000 // cookies are good for this long, and as long again
 #define TD_IKE_INIT_RESTARTS 4 // cookies and other groups that one handshake follows

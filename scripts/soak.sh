@@ -1,19 +1,54 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Installs what is missing, builds, and keeps two gateways at something for long.
+# Installs what is missing, builds, and keeps gateways at something for long.
 #
 #   scripts/soak.sh rekey [--count N] [--life-ms MS] [--control-loss PERCENT]
+#   scripts/soak.sh sim [--hours H] [--first SEED]
 #
 # rekey: N (1000) rollovers of keys that live for 100 ms, with 20 % of the IKE messages lost, and traffic both ways.
 # Ends with the table of the demo and exit status 0 only if no packet was lost.
+# sim: whole gateways under a seeded network and a virtual clock, seed by seed for H hours (8), from SEED (a random
+# one) on. Ends at the first seed that fails, with the command that repeats it.
 set -uo pipefail
 
 usage()
 {
-	sed -n '5,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+	sed -n '5,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 }
 
+# sim HOURS SEED
+simulate()
+{
+	local jobs end first=$2 done=0 chunk=2000
+	jobs=$(nproc)
+	install_missing "${BUILD_PACKAGES[@]}" || exit 2
+	cd "$ROOT" || exit 2
+	{ [ -d build ] || meson setup build; } && ninja -C build tests/sim/sim || exit 2
+	end=$(($(date +%s) + $(awk -v hours="$1" 'BEGIN { printf "%d", hours * 3600 }')))
+	while [ "$(date +%s)" -lt "$end" ]; do
+		build/tests/sim/sim --seeds "$chunk" --first "$first" --jobs "$jobs" || exit 1
+		first=$((first + chunk))
+		done=$((done + chunk))
+		echo "$done seeds are good, the last one $((first - 1))"
+	done
+}
+
+if [ "${1:-}" = sim ]; then
+	. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+	shift
+	hours=8 first=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--hours) hours=${2:?--hours needs a number} ;;
+		--first) first=${2:?--first needs a number} ;;
+		*) usage ;;
+		esac
+		shift 2
+	done
+	simulate "$hours" "$first"
+	exit 0
+fi
 [ "${1:-}" = rekey ] || usage
 shift
 options=(--rollovers 1000 --life-ms 100 --control-loss 20)

@@ -3,7 +3,9 @@
 // share an IKE SA agree about it.
 #include "control/config/check.h"
 #include "control/config/schema.h"
+#include "control/ike/credential.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +180,34 @@ static int compare_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "");
 }
 
+// An identity as it is compared: parsed, a default put in, without differences that do not count.
+static void id_canonical(const char *text, const struct td_ip *address, struct td_ike_id *id)
+{
+	char buffer[TD_IP_TEXT_MAX];
+
+	*id = (struct td_ike_id){0};
+	if (!text && address->family == 0)
+		return;
+	(void)td_ike_id_parse(text ? text : td_ip_format(address, buffer), id);
+	for (uint16_t i = 0; (id->type == TD_ID_FQDN || id->type == TD_ID_EMAIL) && i < id->length; i++)
+		id->data[i] = (uint8_t)tolower(id->data[i]);
+}
+
+static int compare_id(const struct td_tunnel_config *a, const struct td_tunnel_config *b, bool remote)
+{
+	struct td_ike_id x, y;
+
+	id_canonical(remote ? a->ike->remote_id : a->ike->local_id,
+	    remote ? &a->remote_address : &a->local_address, &x);
+	id_canonical(remote ? b->ike->remote_id : b->ike->local_id,
+	    remote ? &b->remote_address : &b->local_address, &y);
+	if (x.type != y.type)
+		return x.type < y.type ? -1 : 1;
+	if (x.length != y.length)
+		return x.length < y.length ? -1 : 1;
+	return memcmp(x.data, y.data, x.length);
+}
+
 // By what makes tunnels share: the same as in control/negotiate/peers.c.
 static int compare_ends(const struct td_tunnel_config *a, const struct td_tunnel_config *b)
 {
@@ -186,8 +216,8 @@ static int compare_ends(const struct td_tunnel_config *a, const struct td_tunnel
 	if (!order)
 		order = compare_ip(&a->remote_address, &b->remote_address);
 	if (!order)
-		order = compare_text(a->ike->local_id, b->ike->local_id);
-	return order ? order : compare_text(a->ike->remote_id, b->ike->remote_id);
+		order = compare_id(a, b, false);
+	return order ? order : compare_id(a, b, true);
 }
 
 static int compare_end(const void *left, const void *right)

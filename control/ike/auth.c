@@ -311,9 +311,17 @@ static struct td_ike_peer *initiator_proved(
 	(void)td_error_set(error, 0, NULL, NULL,
 	    "no tunnel between these addresses is for %.100s as remote_id%s",
 	    td_ike_id_format(&claimed, text), request->id_r.body.data ? " and the local_id it wants" : "");
-	while ((peer = td_ike_peer_next(sa->ike, &sa->path, peer)))
-		if (ids_match(&peer->config, request) && initiator_accept(sa, &peer->config, request, error))
-			return peer;
+	// Who is named by the configuration is that one, and nobody who may be anybody: else the key of a
+	// group would do for the name.
+	for (unsigned pass = 0, found = 0; pass < 2 && !found; pass++)
+		while ((peer = td_ike_peer_next(sa->ike, &sa->path, peer))) {
+			if ((peer->config.remote_id.type == 0) != (pass == 1) ||
+			    !ids_match(&peer->config, request))
+				continue;
+			found++;
+			if (initiator_accept(sa, &peer->config, request, error))
+				return peer;
+		}
 	return NULL;
 }
 
@@ -321,7 +329,11 @@ static void auth_refuse(struct td_ike_sa *sa, const char *reason)
 {
 	sa->ike->stats.authentication_failed++;
 	td_ike_answer_notify(sa, TD_IKE_AUTH, TD_N_AUTHENTICATION_FAILED, nothing);
-	td_ike_sa_fail(sa, TD_FAIL_PERMANENT, reason);
+	// Anybody can do this as often as a handshake can: an operator hears of it now and then.
+	if (td_ike_refusal_due(sa->peer))
+		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, reason);
+	else
+		td_ike_sa_close(sa, NULL, reason);
 }
 
 void td_ike_auth_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request)

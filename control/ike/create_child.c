@@ -116,9 +116,11 @@ static bool other_group(struct td_ike_sa *sa, struct td_ike_task *task, const st
 	uint16_t group;
 
 	if (!tunnel || !td_cursor_u16(&cursor, &group) || group == task->group ||
+	    task->groups >= TD_IKE_INIT_RESTARTS ||
 	    !td_ike_proposals_have_dh(&tunnel->config.proposals, group))
 		return false;
 	task->group = group;
+	task->groups++;
 	TAILQ_INSERT_HEAD(&sa->tasks, task, entry);
 	return true;
 }

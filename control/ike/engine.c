@@ -172,6 +172,7 @@ void td_ike_destroy(struct td_ike *ike)
 	td_hash_free(&ike->by_spi);
 	td_hash_free(&ike->by_init);
 	td_hash_free(&ike->by_path);
+	td_hash_free(&ike->by_source);
 	td_hash_free(&ike->places);
 	td_hash_free(&ike->tunnels);
 	td_wipe(ike, sizeof(*ike));

@@ -61,7 +61,11 @@ int td_ike_delete_start(struct td_ike_sa *sa)
 	sa->state = TD_IKE_DELETING;
 	td_ike_chain_start(sa->ike, &chain);
 	td_ike_delete_write(&chain, TD_IKE_PROTO_IKE, 0, 0, nothing);
-	return td_ike_request(sa, TD_IKE_INFORMATIONAL, &chain, delete_answered);
+	int ret = td_ike_request(sa, TD_IKE_INFORMATIONAL, &chain, delete_answered);
+	// Nobody else would end it: the peer finds out by its liveness check.
+	if (ret < 0)
+		td_timers_set(sa->ike->env.timers, &sa->end_timer, td_ike_now(sa->ike));
+	return ret;
 }
 
 static void liveness_answered(struct td_ike_sa *sa, const struct td_ike_payloads *answer)

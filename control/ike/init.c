@@ -335,10 +335,13 @@ static bool cookie_passed(struct td_ike *ike, const struct td_path *path, const 
 	const struct td_ike_notify *notify = td_ike_notify_find(request, TD_N_COOKIE);
 	uint8_t cookie[TD_IKE_COOKIE_BYTES];
 
-	if (ike->half_open < TD_IKE_HALF_OPEN_COOKIE)
+	if (ike->spoiled && td_ike_now(ike) >= ike->spoiled_until_ns)
+		ike->spoiled = 0;
+	if (ike->half_open + ike->spoiled < TD_IKE_HALF_OPEN_COOKIE)
 		return true;
 	if (notify && td_ike_cookie_valid(ike, path, header->spi_i, request->nonce, notify->data)) {
-		if (ike->half_open < TD_IKE_HALF_OPEN_MAX)
+		if (ike->half_open < TD_IKE_HALF_OPEN_MAX &&
+		    td_ike_source_count(ike, &path->remote) < TD_IKE_HALF_OPEN_SOURCE_MAX)
 			return true;
 		ike->stats.half_open_refused++;
 		return false;
@@ -490,6 +493,9 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 		return;
 	td_ike_sa_peer_set(sa, peer);
 	if (init_accept(sa, header, message, &request, &chosen) < 0) {
+		// It has cost keys, and a flood of such has to show cookies too.
+		ike->spoiled += ike->spoiled < TD_IKE_HALF_OPEN_COOKIE;
+		ike->spoiled_until_ns = td_ike_now(ike) + TD_IKE_HALF_OPEN_MS * 1000000ull;
 		td_ike_sa_close(sa, NULL, NULL);
 		return;
 	}

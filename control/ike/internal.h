@@ -65,6 +65,7 @@ struct td_ike_child {
 	bool rekeying; // our request is under way
 	bool erasing; // our DELETE waits or is under way
 	bool replaced; // a successor is installed
+	bool rekey_lost, erase_lost; // wishes of the lifecycle that there was no memory for
 	bool redundant; // it lost against a sibling: erased as soon as that is active
 	struct td_ike_nonce lowest; // of the two nonces that made it
 };
@@ -89,6 +90,7 @@ struct td_ike_task {
 	uint64_t not_before_ns;
 	uint64_t deadline_ns; // 0: none; retransmissions hurry to be done by then
 	uint16_t group; // of Diffie-Hellman that the peer asked for (INVALID_KE_PAYLOAD); 0: ours
+	unsigned groups; // how often it asked for another one
 	// Inbound SPI of a child that only the peer has, to ERASE, or, once nobody wants what is under way,
 	// to be erased if the peer makes it; 0: none.
 	uint32_t orphan_spi;
@@ -140,6 +142,7 @@ struct td_ike_sa {
 	struct td_hash_node by_spi; // our SPI
 	struct td_hash_node by_init; // responder, half-open: the initiator's SPI and address
 	struct td_hash_node by_path; // the addresses
+	struct td_hash_node by_source; // responder, half-open: the initiator's address
 	LIST_ENTRY(td_ike_sa) all;
 	TAILQ_ENTRY(td_ike_sa) of_peer; // linked when peer is set
 	struct td_ike *ike;
@@ -197,17 +200,20 @@ struct td_ike_peer {
 	struct td_ike_task_list waiting; // CREATE tasks without an IKE SA
 	uint64_t shortest_life_ns; // of the children of its tunnels; 0: none ends
 	struct td_timer start_timer;
-	uint64_t refused_ns; // when an operator last heard of a refused IKE_SA_INIT
+	uint64_t refused_ns; // when an operator last heard of a refused IKE_SA_INIT or IKE_AUTH
 };
 
 struct td_ike {
 	struct td_ike_env env;
 	struct td_life_negotiator negotiator;
-	struct td_hash by_spi, by_init, by_path, tunnels, places;
+	struct td_hash by_spi, by_init, by_path, by_source, tunnels, places;
 	LIST_HEAD(, td_ike_peer) peers;
 	unsigned peer_count;
 	LIST_HEAD(, td_ike_sa) sas, closed;
 	unsigned half_open;
+	// IKE_SA_INITs that cost a key and came to nothing, until then: they count as if half-open.
+	unsigned spoiled;
+	uint64_t spoiled_until_ns;
 	uint8_t cookie_secret[2][32]; // now, and before that
 	uint32_t cookie_version;
 	uint64_t cookie_changed_ns;
@@ -247,12 +253,16 @@ void td_ike_bury(struct td_ike *ike);
 void td_ike_negotiator_init(struct td_ike *ike);
 // Timer of a peer: what waits goes to an SA, or starts one.
 void td_ike_start_due(void *context);
+// What there was no memory for is tried again, or has failed.
+void td_ike_wishes_retry(struct td_ike_sa *sa);
 // Nothing is wanted for the tunnel (NULL: for any) any more.
 void td_ike_waiting_forget(struct td_ike_peer *peer, const struct td_life_tunnel *life);
 void td_ike_tasks_forget_tunnel(struct td_ike_sa *sa, const struct td_life_tunnel *life);
 
 // ---- refusal.c: what an operator is told -----------------------------------------------------------
 
+// Whether an operator is told of one more refusal of somebody who says to be this peer.
+bool td_ike_refusal_due(struct td_ike_peer *peer);
 // An IKE_SA_INIT without a proposal in common; sometimes.
 void td_ike_init_refused(
     struct td_ike *ike, const struct td_path *path, const struct td_ike_payloads *request);
@@ -273,6 +283,8 @@ struct td_ike_sa *td_ike_sa_find_path(
     struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote);
 struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const struct td_path *path);
 void td_ike_sa_init_link(struct td_ike_sa *sa);
+// How many half-open ones an address has.
+unsigned td_ike_source_count(const struct td_ike *ike, const struct td_ip *remote);
 // IKE_AUTH or a rekey is done: timers start, the handshake is forgotten.
 void td_ike_sa_established(struct td_ike_sa *sa);
 void td_ike_handshake_free(struct td_ike_sa *sa);
@@ -362,9 +374,10 @@ void td_ike_packets_send(struct td_ike_sa *sa, const struct td_ike_packets *pack
 void td_ike_packets_free(struct td_ike_packets *packets);
 int td_ike_packets_clear(struct td_ike_packets *packets, struct td_bytes message);
 // A whole message out of one fragment more. Returns 0 and *whole when it is complete (in ike->plain), -EAGAIN
-// before, or -EBADMSG.
+// before, or -EBADMSG: no message, or one of more than most bytes.
 int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, uint32_t message_id,
-    uint8_t first, struct td_bytes piece, uint16_t number, uint16_t total, struct td_bytes *whole);
+    uint8_t first, struct td_bytes piece, uint16_t number, uint16_t total, size_t most,
+    struct td_bytes *whole);
 void td_ike_fragments_free(struct td_ike_fragments *fragments);
 
 // ---- the exchanges ----------------------------------------------------------------------------------

@@ -69,22 +69,26 @@ static void create(void *context, struct td_life_tunnel *life, unsigned slot)
 	td_timers_set(ike->env.timers, &tunnel->peer->start_timer, td_ike_now(ike));
 }
 
-static void child_task(
-    struct td_ike *ike, struct td_life_child *life, enum td_ike_task_kind kind, uint64_t deadline_ns)
+// False: there is no memory. What is to be done about that is done when the timer fires.
+static bool child_task(struct td_ike_child *child, enum td_ike_task_kind kind, uint64_t deadline_ns)
 {
-	struct td_ike_child *child = life->negotiator;
-	struct td_ike_task *task = child ? td_ike_task_add(child->sa, kind) : NULL;
+	struct td_ike_task *task = td_ike_task_add(child->sa, kind);
 
+	td_timers_set(child->sa->ike->env.timers, &child->sa->task_timer, td_ike_now(child->sa->ike));
 	if (!task)
-		return;
+		return false;
 	task->child = child;
 	task->deadline_ns = deadline_ns;
-	td_timers_set(ike->env.timers, &child->sa->task_timer, td_ike_now(ike));
+	return true;
 }
 
-static void rekey(void *context, struct td_life_child *child, uint64_t deadline_ns)
+static void rekey(void *context, struct td_life_child *life, uint64_t deadline_ns)
 {
-	child_task(context, child, TD_TASK_REKEY_CHILD, deadline_ns);
+	struct td_ike_child *child = life->negotiator;
+
+	(void)context;
+	if (child && !child_task(child, TD_TASK_REKEY_CHILD, deadline_ns))
+		child->rekey_lost = true;
 }
 
 static void erase(void *context, struct td_life_child *life)
@@ -93,8 +97,37 @@ static void erase(void *context, struct td_life_child *life)
 
 	if (!child || child->erasing)
 		return;
+	(void)context;
 	child->erasing = true;
-	child_task(context, life, TD_TASK_ERASE, 0);
+	child->erase_lost = !child_task(child, TD_TASK_ERASE, 0);
+}
+
+static struct td_ike_child *lost_find(const struct td_ike_sa *sa)
+{
+	struct td_ike_child *child;
+
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (child->rekey_lost)
+			return child;
+	return NULL;
+}
+
+void td_ike_wishes_retry(struct td_ike_sa *sa)
+{
+	struct td_ike_child *child;
+
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (child->erase_lost) {
+			child->erase_lost = !child_task(child, TD_TASK_ERASE, 0);
+			if (child->erase_lost)
+				td_timers_set(sa->ike->env.timers, &sa->task_timer,
+				    td_ike_now(sa->ike) + TD_IKE_BUSY_MS * 1000000ull);
+		}
+	// The lifecycle knows when to ask again.
+	while ((child = lost_find(sa))) {
+		child->rekey_lost = false;
+		td_life_rekey_failed(child->life, TD_FAIL_TEMPORARY, "out of memory");
+	}
 }
 
 static void active(void *context, struct td_life_child *life)

@@ -138,7 +138,8 @@ static int fragments_join(struct td_ike *ike, struct td_ike_fragments *fragments
 }
 
 int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, uint32_t message_id,
-    uint8_t first, struct td_bytes piece, uint16_t number, uint16_t total, struct td_bytes *whole)
+    uint8_t first, struct td_bytes piece, uint16_t number, uint16_t total, size_t most,
+    struct td_bytes *whole)
 {
 	if (number == 0 || number > total || total > TD_IKE_FRAGMENTS_MAX)
 		return -EBADMSG;
@@ -150,7 +151,7 @@ int td_ike_fragment_add(struct td_ike *ike, struct td_ike_fragments *fragments, 
 	}
 	if (total != fragments->total || fragments->pieces[number - 1].data)
 		return -EAGAIN;
-	if (fragments->bytes + piece.length > TD_IKE_MESSAGE_MAX)
+	if (fragments->bytes + piece.length > most)
 		return -EBADMSG;
 	uint8_t *copy = malloc(piece.length ? piece.length : 1);
 	if (!copy)

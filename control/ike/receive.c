@@ -105,8 +105,10 @@ static bool message_open(struct td_ike_sa *sa, const struct td_ike_header *heade
 	}
 	if (total == 0)
 		return true;
+	bool unproved = sa->state == TD_IKE_CONNECTING && !sa->initiator;
 	return td_ike_fragment_add(ike, request ? &sa->request_fragments : &sa->answer_fragments,
-	           header->message_id, outer->encrypted_next, *inside, number, total, inside) == 0;
+	           header->message_id, outer->encrypted_next, *inside, number, total,
+	           unproved ? TD_IKE_UNPROVED_MAX : TD_IKE_MESSAGE_MAX, inside) == 0;
 }
 
 static void request_dispatch(

@@ -16,6 +16,16 @@ static void offer_format(struct td_bytes payload, char text[TD_IKE_PROPOSAL_TEXT
 		td_ike_proposal_format(&offered.list[0], text);
 }
 
+bool td_ike_refusal_due(struct td_ike_peer *peer)
+{
+	uint64_t now = td_ike_now(peer->ike);
+
+	if (peer->refused_ns && now - peer->refused_ns < TD_IKE_REFUSED_MS * NS_PER_MS)
+		return false;
+	peer->refused_ns = now;
+	return true;
+}
+
 void td_ike_init_refused(
     struct td_ike *ike, const struct td_path *path, const struct td_ike_payloads *request)
 {
@@ -24,9 +34,8 @@ void td_ike_init_refused(
 	struct td_error error = {0};
 
 	// Anybody can send this: one line says what a flood would.
-	if (!peer || (peer->refused_ns && td_ike_now(ike) - peer->refused_ns < TD_IKE_REFUSED_MS * NS_PER_MS))
+	if (!peer || !td_ike_refusal_due(peer))
 		return;
-	peer->refused_ns = td_ike_now(ike);
 	offer_format(request->sa, offer);
 	(void)td_error_set(
 	    &error, 0, NULL, NULL, "no proposal for the IKE SA in common, the peer offers %s", offer);

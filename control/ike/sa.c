@@ -73,8 +73,30 @@ struct td_ike_sa *td_ike_sa_find_path(
 	return NULL;
 }
 
+static uint64_t source_hash(const struct td_ip *remote)
+{
+	static const struct td_ip anywhere;
+
+	return td_ike_addresses_hash(&anywhere, remote);
+}
+
+unsigned td_ike_source_count(const struct td_ike *ike, const struct td_ip *remote)
+{
+	unsigned count = 0;
+
+	for (struct td_hash_node *node = td_hash_first(&ike->by_source, source_hash(remote)); node;
+	     node = td_hash_next(node)) {
+		const struct td_ike_sa *sa =
+		    (struct td_ike_sa *)((char *)node - offsetof(struct td_ike_sa, by_source));
+
+		count += td_ip_equal(&sa->path.remote, remote);
+	}
+	return count;
+}
+
 void td_ike_sa_init_link(struct td_ike_sa *sa)
 {
+	td_hash_link(&sa->ike->by_source, &sa->by_source, source_hash(&sa->path.remote));
 	sa->half_open = true;
 	sa->ike->half_open++;
 	td_hash_link(&sa->ike->by_init, &sa->by_init, init_hash(sa->spi_i, &sa->path));
@@ -87,6 +109,7 @@ static void init_unlink(struct td_ike_sa *sa)
 	sa->half_open = false;
 	sa->ike->half_open--;
 	td_hash_unlink(&sa->ike->by_init, &sa->by_init);
+	td_hash_unlink(&sa->ike->by_source, &sa->by_source);
 }
 
 static uint64_t spi_new(struct td_ike *ike)
@@ -111,6 +134,7 @@ static void end_due(void *context)
 
 static void task_due(void *context)
 {
+	td_ike_wishes_retry(context);
 	td_ike_tasks_run(context);
 }
 
@@ -145,7 +169,7 @@ struct td_ike_sa *td_ike_sa_create(struct td_ike *ike, bool initiator, const str
 	struct td_ike_sa *sa = NULL;
 
 	if (td_hash_reserve(&ike->by_spi, 1) < 0 || td_hash_reserve(&ike->by_init, 1) < 0 ||
-	    td_hash_reserve(&ike->by_path, 1) < 0)
+	    td_hash_reserve(&ike->by_source, 1) < 0 || td_hash_reserve(&ike->by_path, 1) < 0)
 		return NULL;
 	sa = calloc(1, sizeof(*sa));
 	if (!sa)

@@ -14,13 +14,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// Somebody else's file, or one that others may read or have written, holds no secret: it is replaced.
+static bool is_ours(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+	       (status.st_mode & 077) == 0;
+}
+
 static bool secret_read(const char *path, uint8_t *secret)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	bool whole;
 
 	if (fd < 0)
 		return false;
+	if (!is_ours(fd)) {
+		td_log_warning("%s is not the daemon's own file of mode 0600: it is made anew", path);
+		close(fd);
+		return false;
+	}
 	whole = read(fd, secret, TD_IKE_TOKEN_SECRET_BYTES) == TD_IKE_TOKEN_SECRET_BYTES;
 	close(fd);
 	return whole;
