@@ -158,7 +158,7 @@ static int tables_create(const struct td_dp_config *config, struct td_error *err
 	return 0;
 }
 
-int td_dp_start(const struct td_dp_config *config, struct td_error *error)
+int td_dp_open(const struct td_dp_config *config, struct td_error *error)
 {
 	td_dp = (struct td_dp){
 	    .worker_count = config->workers,
@@ -173,10 +173,20 @@ int td_dp_start(const struct td_dp_config *config, struct td_error *error)
 	result = tables_create(config, error);
 	if (result == 0)
 		result = ports_start(config, error);
-	if (result == 0) {
+	if (result)
+		td_dp_stop();
+	else
 		queues_assign();
-		result = workers_launch(error);
-	}
+	return result;
+}
+
+int td_dp_start(const struct td_dp_config *config, struct td_error *error)
+{
+	int result = td_dp_open(config, error);
+
+	if (result)
+		return result;
+	result = workers_launch(error);
 	if (result)
 		td_dp_stop();
 	return result;

@@ -96,6 +96,24 @@ static void drain(struct td_worker *worker)
 	drop_all(worker, worker->inject);
 }
 
+unsigned td_worker_turn(struct td_worker *worker)
+{
+	worker->now_tsc = rte_rdtsc();
+	td_watch_look(worker);
+	unsigned work = receive_ports(worker);
+	work += td_handoff_receive(worker);
+	work += receive_injected(worker);
+	td_hold_poll(worker);
+	td_acquire_poll(worker);
+	reassembly_poll(worker);
+	td_dummy_poll(worker);
+	work += td_tx_flush(worker);
+	// No pointer to a published object is kept beyond this line.
+	rte_rcu_qsbr_quiescent(td_rcu_qsbr, worker->id);
+	td_counter_add(&worker->counters.loops, 1);
+	return work;
+}
+
 int td_worker_run(void *argument)
 {
 	struct td_worker *worker = argument;
@@ -105,20 +123,7 @@ int td_worker_run(void *argument)
 	(void)prctl(PR_SET_TIMERSLACK, 1000ul);
 	rte_rcu_qsbr_thread_online(td_rcu_qsbr, worker->id);
 	while (!__atomic_load_n(&td_dp.stop, __ATOMIC_RELAXED)) {
-		worker->now_tsc = rte_rdtsc();
-		td_watch_look(worker);
-		unsigned work = receive_ports(worker);
-		work += td_handoff_receive(worker);
-		work += receive_injected(worker);
-		td_hold_poll(worker);
-		td_acquire_poll(worker);
-		reassembly_poll(worker);
-		td_dummy_poll(worker);
-		work += td_tx_flush(worker);
-		// No pointer to a published object is kept beyond this line.
-		rte_rcu_qsbr_quiescent(td_rcu_qsbr, worker->id);
-		td_counter_add(&worker->counters.loops, 1);
-		if (work) {
+		if (td_worker_turn(worker)) {
 			empty_loops = 0;
 			continue;
 		}

@@ -145,6 +145,13 @@ static inline unsigned td_queue_worker(unsigned port, unsigned queue)
 
 // Thread of rte_eal_remote_launch; argument is the struct td_worker.
 int td_worker_run(void *worker);
+// One turn of its loop: whatever has come in goes through all stages and out. Returns how much there was to
+// do. The worker is online for RCU.
+unsigned td_worker_turn(struct td_worker *worker);
+
+// Control thread. td_dp_start without the threads: whoever takes a worker's turns, in one thread, is that
+// worker. It ends with td_dp_stop.
+int td_dp_open(const struct td_dp_config *config, struct td_error *error);
 
 // Drops a packet for a reason. Owner.
 static inline void td_drop(struct td_worker *worker, struct rte_mbuf *mbuf, enum td_drop reason)

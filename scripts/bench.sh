@@ -3,11 +3,14 @@
 # Installs what is missing, builds, and measures.
 #
 #   scripts/bench.sh micro [--quick] [PATTERN...]
+#   scripts/bench.sh path [--quick] [WORD...]
 #   scripts/bench.sh handshake [--quick] [PATTERN...]
 #
 # micro: tables, replay, policy, routes, memory of SAs, and SA changes beside traffic, in one process without
 # NIC or hugepages. Prints a table and writes build/bench/micro.json. With PATTERNs only rows whose group or name contains
 # one of them run.
+# path: what a packet costs from port to port, beside the bare cipher, and plots of that. Writes build/bench/path.json and
+# path-*.svg. With WORDs only rows run that have all of them: encrypt, aes128gcm16, 1400, imix, a number of tunnels.
 # handshake: IKE SAs, rekeys, and thousands of tunnels at once, with two whole IKEv2 engines in one process. Writes
 # build/bench/handshake.json. With PATTERNs only groups whose name contains one of them run.
 #
@@ -18,7 +21,7 @@ set -uo pipefail
 
 usage()
 {
-	sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '3,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 # run NAME ARGUMENT...
@@ -35,6 +38,13 @@ run()
 case ${1-} in
 micro | handshake)
 	run "$@"
+	;;
+path)
+	run "$@"
+	status=$?
+	install_missing gnuplot-nox &&
+		/usr/bin/python3 -B "$ROOT/bench/path/plot.py" "$ROOT/build/bench/path.json" "$ROOT/build/bench" || exit 1
+	exit "$status"
 	;;
 -h | --help)
 	usage

@@ -200,6 +200,7 @@ run_all()
 		demo "10 rollovers of injected keys" --rollovers 10 --injected
 		demo "keys that live for 100 ms, messages lost" --rollovers 100 --life-ms 100 --control-loss 20
 		check bench-micro-quick "$ROOT/build/bench/micro" --quick
+		check bench-path-quick "$ROOT/build/bench/path" --quick
 		check bench-handshake-quick "$ROOT/build/bench/handshake" --quick
 	fi
 	[ -n "$fast" ] && return

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/micro/child.h"
 
-#include "bench/micro/shuffle.h"
+#include "bench/common/shuffle.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,9 +3,9 @@
 
 #include "dataplane/fib.h"
 
+#include "bench/common/shuffle.h"
 #include "bench/micro/grace.h"
 #include "bench/micro/row.h"
-#include "bench/micro/shuffle.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/micro/measure.h"
 
+#include "bench/common/median.h"
 #include "common/clock.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ROUNDS_MIN 3
@@ -19,20 +19,6 @@ struct rounds {
 	double figures[ROUNDS_MAX], cores[ROUNDS_MAX], adds[ROUNDS_MAX];
 	unsigned count, noisy;
 };
-
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-// Sorts the values.
-static double median(double *values, unsigned count)
-{
-	qsort(values, count, sizeof(values[0]), compare);
-	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
 
 static bool is_timed(const struct td_row *row)
 {
@@ -89,12 +75,12 @@ void td_measure(
 	row->teardown();
 	if (!good)
 		return;
-	result->median = median(rounds.figures, rounds.count);
+	result->median = td_median(rounds.figures, rounds.count);
 	result->min = rounds.figures[0];
 	result->max = rounds.figures[rounds.count - 1];
 	result->rounds = rounds.count;
 	result->noisy = rounds.noisy;
 	result->probe =
-	    (struct td_probe){median(rounds.cores, rounds.count), median(rounds.adds, rounds.count)};
+	    (struct td_probe){td_median(rounds.cores, rounds.count), td_median(rounds.adds, rounds.count)};
 	result->failed = row->most != TD_ROW_UNBOUNDED && result->max > row->most;
 }

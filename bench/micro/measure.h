@@ -3,7 +3,7 @@
 
 // One row's figures: the median of several rounds, with the extremes.
 
-#include "bench/micro/probe.h"
+#include "bench/common/probe.h"
 #include "bench/micro/row.h"
 
 #define TD_RESULT_NAME_MAX 64

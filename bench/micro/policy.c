@@ -3,9 +3,9 @@
 
 #include "dataplane/policy.h"
 
+#include "bench/common/shuffle.h"
 #include "bench/micro/grace.h"
 #include "bench/micro/row.h"
-#include "bench/micro/shuffle.h"
 #include "dataplane/worker.h"
 
 #include <errno.h>

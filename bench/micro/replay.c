@@ -3,8 +3,8 @@
 
 #include "dataplane/replay.h"
 
+#include "bench/common/shuffle.h"
 #include "bench/micro/row.h"
-#include "bench/micro/shuffle.h"
 #include "common/limits.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/micro/report.h"
 
+#include "bench/common/cpu.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -14,26 +16,6 @@ struct td_report {
 	const char *group; // of the last row
 };
 
-// The processor's name as the kernel has it.
-static void cpu_name(char *name, size_t size)
-{
-	char line[256];
-	FILE *file = fopen("/proc/cpuinfo", "r");
-
-	snprintf(name, size, "unknown");
-	while (file && fgets(line, sizeof(line), file)) {
-		char *colon = strchr(line, ':');
-
-		if (strncmp(line, "model name", 10) || !colon)
-			continue;
-		line[strcspn(line, "\n")] = '\0';
-		snprintf(name, size, "%s", colon + 2);
-		break;
-	}
-	if (file)
-		fclose(file);
-}
-
 struct td_report *td_report_create(bool quick)
 {
 	struct td_report *report = calloc(1, sizeof(*report));
@@ -41,7 +23,7 @@ struct td_report *td_report_create(bool quick)
 
 	if (!report)
 		return NULL;
-	cpu_name(cpu, sizeof(cpu));
+	td_cpu_name(cpu, sizeof(cpu));
 	report->rows = json_array();
 	report->root = json_pack("{s:s, s:s, s:s, s:f, s:b, s:O}", "benchmark", "micro", "version",
 	    TD_VERSION, "cpu", cpu, "tsc_hz", (double)rte_get_tsc_hz(), "quick", quick, "rows", report->rows);

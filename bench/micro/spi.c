@@ -2,8 +2,8 @@
 // Lookups in the SPI table. warm: a few SPIs that stay in the first-level cache. cold: all SPIs in random
 // order, and every line of the table (and of the SAs) has been evicted before.
 
+#include "bench/common/shuffle.h"
 #include "bench/micro/row.h"
-#include "bench/micro/shuffle.h"
 #include "dataplane/sa.h"
 #include "dataplane/slab.h"
 #include "dataplane/spi_table.h"

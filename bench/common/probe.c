@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "bench/micro/probe.h"
+#include "bench/common/probe.h"
 
 #include <rte_common.h>
 #include <rte_cycles.h>

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The gateway under test: one worker, an inside and an outside port, and tunnels that differ in peer, keys'
+// memory and policy.
+//
+//	10.1.0.1 -- inside [gateway] 192.0.2.1 -- 192.0.2.254 -- peer n [10.128.0.0 + 16 n, /28]
+
+#include "dataplane/publish.h"
+#include "dataplane/suite.h"
+
+#define TD_PATH_TUNNELS_MAX 100000u
+#define TD_PATH_WORKERS_MAX 2
+
+// Starts the data plane; with threads its workers run by themselves, else whoever calls td_worker_turn is
+// worker 0. Returns 0 or -errno, which it has reported.
+int td_path_gateway_open(unsigned workers, bool threads);
+void td_path_gateway_close(void);
+
+// Puts tunnels in place, each with SAs of the suite for each of the workers that senders names, in the place
+// of what was there before: up to 1,000 by policies, more by tunnel routes. Returns 0 or -errno.
+int td_path_tunnels_set(unsigned suite, unsigned count, unsigned senders);
+
+// What the far end seals with: all tunnels have the same key, each in its own memory.
+const void *td_path_far_schedule(void);
+uint64_t td_path_far_sequence(unsigned tunnel); // the next one
+uint32_t td_path_spi(unsigned tunnel, unsigned worker); // host order, both ways
+// Addresses, host order.
+uint32_t td_path_peer(unsigned tunnel); // outer
+uint32_t td_path_remote(unsigned tunnel); // inner
+#define TD_PATH_OWN 0xc0000201u // 192.0.2.1
+#define TD_PATH_LOCAL 0x0a010001u // 10.1.0.1

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The packet path, from port to port, beside the bare cipher. See docs/benchmarking.md.
+
+#include "bench/path/gateway.h"
+#include "bench/path/measure.h"
+#include "bench/path/report.h"
+#include "dataplane/publish.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const suites[] = {"aes128gcm16", "aes256gcm16", "chacha20poly1305", "aes128-sha256"};
+static const unsigned sizes[] = {64, 128, 256, 512, 1024, 1400, TD_PATH_IMIX};
+static const unsigned tunnels[] = {1, 1000, TD_PATH_TUNNELS_MAX};
+static const unsigned sizes_quick[] = {64, 1400};
+static const unsigned tunnels_quick[] = {1, 1000};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct options {
+	bool quick;
+	unsigned passes; // 0: measure; else only these, for a profiler
+	const char *json; // NULL: no file
+	char **patterns; // NULL at the end; none: all rows
+};
+
+static struct td_path_packets packets;
+
+static void usage(FILE *out)
+{
+	fputs(
+	    "usage: path [--quick] [--json FILE] [PATTERN...]\n"
+	    "       path --passes N PATTERN...\n"
+	    "  --quick      few rows and rounds: shows that they run, not how fast\n"
+	    "  --json FILE  writes the results there as well\n"
+	    "  --passes N   measures nothing: N passes of 192 packets for a profiler, below td_path_counted\n"
+	    "Only rows run that have every PATTERN among direction, suite, size (or imix) and tunnels.\n"
+	    "Exit status 1: a packet did not come out, or no row ran.\n",
+	    out);
+}
+
+// Returns -1 to go on, else the exit status.
+static int options_parse(int argc, char **argv, struct options *options)
+{
+	static const struct option names[] = {
+	    {"quick", no_argument, NULL, 'q'},
+	    {"json", required_argument, NULL, 'j'},
+	    {"passes", required_argument, NULL, 'p'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
+	};
+
+	for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;)
+		switch (option) {
+		case 'q':
+			options->quick = true;
+			break;
+		case 'j':
+			options->json = optarg;
+			break;
+		case 'p':
+			options->passes = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	options->patterns = &argv[optind];
+	return -1;
+}
+
+static bool is_wanted(const struct options *options, const struct td_path_row *row)
+{
+	char size[16], tunnel_count[16];
+
+	snprintf(size, sizeof(size), row->size == TD_PATH_IMIX ? "imix" : "%u", row->size);
+	snprintf(tunnel_count, sizeof(tunnel_count), "%u", row->tunnels);
+	for (char **pattern = options->patterns; *pattern; pattern++)
+		if (strcmp(*pattern, td_path_direction_names[row->direction]) && strcmp(*pattern, size) &&
+		    strcmp(*pattern, tunnel_count) && strcmp(*pattern, td_dp_suite_info(row->suite)->name))
+			return false;
+	return true;
+}
+
+struct run {
+	const struct options *options;
+	struct td_path_report *report; // NULL: for a profiler
+	unsigned done;
+	bool failed;
+	unsigned suite, tunnels; // in place; tunnels 0: none are
+};
+
+static void row_run(struct run *run, const struct td_path_row *row)
+{
+	struct td_path_result result;
+
+	if (!is_wanted(run->options, row))
+		return;
+	if (run->tunnels != row->tunnels || run->suite != row->suite) {
+		int error = td_path_tunnels_set(row->suite, row->tunnels, 1);
+
+		if (error)
+			fprintf(stderr, "path: %u tunnels: %s\n", row->tunnels, strerror(-error));
+		run->failed |= error != 0;
+		run->tunnels = row->tunnels;
+		run->suite = row->suite;
+	}
+	run->done++;
+	if (!run->report) {
+		run->failed |= !td_path_count(&packets, row, run->options->passes);
+		return;
+	}
+	td_path_measure(&packets, row, run->options->quick, &result);
+	run->failed |= result.failed || td_path_report_add(run->report, &result);
+}
+
+static void suite_run(struct run *run, unsigned suite)
+{
+	bool quick = run->options->quick;
+	const unsigned *size = quick ? sizes_quick : sizes, *tunnel = quick ? tunnels_quick : tunnels;
+	size_t size_count = quick ? COUNT(sizes_quick) : COUNT(sizes);
+	size_t tunnel_count = quick ? COUNT(tunnels_quick) : COUNT(tunnels);
+
+	for (size_t t = 0; t < tunnel_count; t++)
+		for (unsigned direction = 0; direction < TD_PATH_DIRECTIONS; direction++)
+			for (size_t s = 0; s < size_count; s++)
+				row_run(run, &(struct td_path_row){(enum td_path_direction)direction, suite,
+				                 size[s], tunnel[t]});
+}
+
+static void rows_run(struct run *run)
+{
+	for (size_t i = 0; i < COUNT(suites); i++) {
+		int suite = td_dp_suite_find(TD_SA_ESP, suites[i]);
+
+		if (suite >= 0 && td_dp_suite_available((unsigned)suite))
+			suite_run(run, (unsigned)suite);
+	}
+}
+
+// Returns whether all is well.
+static bool report_write(const struct options *options, struct td_path_report *report)
+{
+	int result = options->json ? td_path_report_write(report, options->json) : 0;
+
+	if (result)
+		fprintf(stderr, "path: %s: %s\n", options->json, strerror(-result));
+	return result == 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	int status = options_parse(argc, argv, &options);
+	struct run run = {.options = &options};
+
+	if (status >= 0)
+		return status;
+	if (td_path_gateway_open(1, false))
+		return 1;
+	run.failed = td_path_packets_create(&packets) != 0;
+	if (options.passes == 0)
+		run.report = td_path_report_create(options.quick);
+	if (!run.failed && (options.passes || run.report))
+		rows_run(&run);
+	if (run.report) {
+		run.failed |= !report_write(&options, run.report);
+		td_path_report_destroy(run.report);
+	}
+	td_path_gateway_close();
+	return run.failed || run.done == 0;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bench/path/report.h"
+
+#include "bench/common/cpu.h"
+#include "dataplane/publish.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <rte_cycles.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct td_path_report {
+	json_t *root, *rows;
+	unsigned printed;
+	struct td_path_row last;
+};
+
+struct td_path_report *td_path_report_create(bool quick)
+{
+	struct td_path_report *report = calloc(1, sizeof(*report));
+	double tsc_hz = (double)rte_get_tsc_hz();
+	char cpu[128];
+
+	if (!report)
+		return NULL;
+	td_cpu_name(cpu, sizeof(cpu));
+	report->rows = json_array();
+	report->root = json_pack("{s:s, s:s, s:s, s:f, s:b, s:O}", "benchmark", "path", "version", TD_VERSION,
+	    "cpu", cpu, "tsc_hz", tsc_hz, "quick", quick, "rows", report->rows);
+	if (!report->root) {
+		td_path_report_destroy(report);
+		return NULL;
+	}
+	printf("%s, TSC %.3f GHz; TSC cycles a packet\n", cpu, tsc_hz / 1e9);
+	return report;
+}
+
+void td_path_report_destroy(struct td_path_report *report)
+{
+	json_decref(report->rows);
+	json_decref(report->root);
+	free(report);
+}
+
+// The packets and bits that one core does in a second.
+static double mpps(const struct td_path_result *result)
+{
+	return (double)rte_get_tsc_hz() / result->path.median / 1e6;
+}
+
+static double gbps(const struct td_path_result *result)
+{
+	return mpps(result) * result->bytes * 8 / 1e3;
+}
+
+static void head_print(struct td_path_report *report, const struct td_path_row *row)
+{
+	const struct td_path_row *last = &report->last;
+
+	if (report->printed++ && last->suite == row->suite && last->tunnels == row->tunnels)
+		return;
+	report->last = *row;
+	printf("%s, %u tunnel%s\n", td_dp_suite_info(row->suite)->name, row->tunnels,
+	    row->tunnels == 1 ? "" : "s");
+	printf("  %-13s %8s %8s %8s %6s %8s %7s %7s %7s %3s %5s %6s %5s\n", "", "median", "min", "max",
+	    "ports", "raw", "of raw", "Mpps", "Gb/s", "n", "noisy", "clock", "adds");
+}
+
+static void row_print(struct td_path_report *report, const struct td_path_result *result)
+{
+	const struct td_path_row *row = &result->row;
+	char size[16];
+
+	head_print(report, row);
+	snprintf(size, sizeof(size), row->size == TD_PATH_IMIX ? "IMIX" : "%u", row->size);
+	printf("  %-7s %5s", td_path_direction_names[row->direction], size);
+	if (result->failed)
+		printf(" FAILED: packets did not come out\n");
+	else
+		printf(" %8.1f %8.1f %8.1f %6.1f %8.1f %6.1f%% %7.2f %7.2f %3u %5u %6.2f %5.2f\n",
+		    result->path.median, result->path.min, result->path.max, result->ports.median,
+		    result->raw.median, 100 * result->ratio, mpps(result), gbps(result), result->rounds,
+		    result->noisy, result->probe.core, result->probe.adds);
+	fflush(stdout);
+}
+
+static json_t *figures_json(const struct td_path_figures *figures)
+{
+	return json_pack(
+	    "{s:f, s:f, s:f}", "median", figures->median, "min", figures->min, "max", figures->max);
+}
+
+int td_path_report_add(struct td_path_report *report, const struct td_path_result *result)
+{
+	const struct td_path_row *row = &result->row;
+
+	row_print(report, result);
+	json_t *made =
+	    json_pack("{s:s, s:s, s:i, s:f, s:i, s:b}", "direction", td_path_direction_names[row->direction],
+	        "suite", td_dp_suite_info(row->suite)->name, "size", (int)row->size, "mean_bytes",
+	        result->bytes, "tunnels", (int)row->tunnels, "failed", result->failed);
+	json_t *figures =
+	    result->failed
+	        ? json_object()
+	        : json_pack("{s:o, s:o, s:o, s:f, s:f, s:f, s:i, s:i, s:f, s:f}", "cycles",
+	              figures_json(&result->path), "raw_cycles", figures_json(&result->raw), "port_cycles",
+	              figures_json(&result->ports), "of_raw", result->ratio, "mpps", mpps(result), "gbps",
+	              gbps(result), "rounds", (int)result->rounds, "noisy_rounds", (int)result->noisy,
+	              "core_clock", result->probe.core, "adds_per_clock", result->probe.adds);
+	int code = made && figures ? json_object_update(made, figures) : -1;
+	json_decref(figures);
+	if (code) {
+		json_decref(made);
+		return -ENOMEM;
+	}
+	return json_array_append_new(report->rows, made) ? -ENOMEM : 0;
+}
+
+int td_path_report_write(const struct td_path_report *report, const char *path)
+{
+	if (json_dump_file(report->root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)))
+		return errno ? -errno : -EIO;
+	return 0;
+}
