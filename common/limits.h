@@ -15,6 +15,9 @@
 #define TD_HITS_CHUNK 4096u
 #define TD_HITS_CHUNKS 256u
 
+// Flows that a worker remembers the policy of, for each direction: 64 bytes each. A power of two.
+#define TD_POLICY_FLOWS 4096u
+
 // Rings. Powers of two (rte_ring).
 #define TD_HANDOFF_RING 1024 // packets from one worker to another
 #define TD_PUNT_RING 1024 // packets from one worker to the kernel

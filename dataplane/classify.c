@@ -2,6 +2,7 @@
 // Frames from a port: what they are and where they go on.
 
 #include "dataplane/ah.h"
+#include "dataplane/forward.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_ext.h"
 #include "dataplane/policy_hits.h"
@@ -31,29 +32,18 @@ struct headers {
 	bool fragment;
 };
 
-static bool is_local(struct rte_mbuf *mbuf)
+static inline bool is_local(struct rte_mbuf *mbuf)
 {
 	const struct td_adjacency *adjacency = td_ip_route(mbuf);
 
 	return adjacency && adjacency->kind == TD_ADJ_LOCAL;
 }
 
-static bool headers_read(struct rte_mbuf *mbuf, struct headers *headers)
+static bool headers_read6(struct rte_mbuf *mbuf, struct headers *headers)
 {
-	if (td_ip_family(mbuf) == 4) {
-		const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
-
-		*headers = (struct headers){
-		    .offset = rte_ipv4_hdr_len(ip),
-		    .protocol_offset = offsetof(struct rte_ipv4_hdr, next_proto_id),
-		    .protocol = ip->next_proto_id,
-		    .datagram = ip->next_proto_id,
-		    .fragment = ip->fragment_offset & rte_cpu_to_be_16((uint16_t)~RTE_IPV4_HDR_DF_FLAG),
-		};
-		return true;
-	}
 	const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	struct td_ipv6_upper upper;
+
 	if (!td_ipv6_upper(packet, mbuf->data_len, &upper))
 		return false;
 	*headers = (struct headers){
@@ -66,9 +56,26 @@ static bool headers_read(struct rte_mbuf *mbuf, struct headers *headers)
 	return true;
 }
 
+static inline bool headers_read(struct rte_mbuf *mbuf, struct headers *headers)
+{
+	if (unlikely(td_ip_family(mbuf) != 4))
+		return headers_read6(mbuf, headers);
+	const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
+
+	*headers = (struct headers){
+	    .offset = rte_ipv4_hdr_len(ip),
+	    .protocol_offset = offsetof(struct rte_ipv4_hdr, next_proto_id),
+	    .protocol = ip->next_proto_id,
+	    .datagram = ip->next_proto_id,
+	    .fragment = ip->fragment_offset & rte_cpu_to_be_16((uint16_t)~RTE_IPV4_HDR_DF_FLAG),
+	};
+	return true;
+}
+
 // ---- from outside -----------------------------------------------------------------------------
 
-static void esp_enter(struct rte_mbuf *mbuf, const struct headers *headers, bool udp, struct classified *out)
+static inline void esp_enter(
+    struct rte_mbuf *mbuf, const struct headers *headers, bool udp, struct classified *out)
 {
 	struct td_packet *packet = td_packet(mbuf);
 
@@ -113,7 +120,7 @@ static bool udp_enter(
 }
 
 // A whole packet for the gateway: ESP, AH and IKE are taken out. False: it was taken.
-static bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
+static inline bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
     const struct headers *headers, struct classified *out)
 {
 	if (headers->protocol == IPPROTO_ESP) {
@@ -136,7 +143,7 @@ static bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf 
 	return true;
 }
 
-static void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
+static __rte_always_inline void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
     struct headers *headers, struct classified *out)
 {
 	if (is_local(mbuf)) {
@@ -173,8 +180,7 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 {
 	const struct td_policy_rule *rules[TD_BURST];
 
-	// Pairs with the release in policy.c.
-	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, mbufs, rules, count);
+	td_policy_find(worker, false, mbufs, rules, count);
 	td_policy_hits_count(worker, rules, count);
 	if (unlikely(worker->watched))
 		td_trace_policy(worker, false, mbufs, rules, count);
@@ -197,7 +203,8 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 
 // ---- from inside ------------------------------------------------------------------------------
 
-static void from_inside(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
+static __rte_always_inline void from_inside(
+    struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
 {
 	if (is_local(mbuf))
 		td_punt(worker, port, mbuf, td_punt_classify(mbuf));
@@ -218,14 +225,14 @@ static bool is_group(struct rte_mbuf *mbuf)
 }
 
 // Takes off the Ethernet header and padding. False: dropped.
-static bool ip_enter(struct td_worker *worker, struct rte_mbuf *mbuf, uint8_t family)
+static __rte_always_inline bool ip_enter(struct td_worker *worker, struct rte_mbuf *mbuf, uint8_t family)
 {
 	bool verified = (mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 	bool broadcast =
 	    rte_is_multicast_ether_addr(&rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->dst_addr);
 	uint16_t total = 0;
 
-	rte_pktmbuf_adj(mbuf, RTE_ETHER_HDR_LEN);
+	td_ip_clip(mbuf, RTE_ETHER_HDR_LEN, mbuf->data_len - (uint32_t)RTE_ETHER_HDR_LEN);
 	enum td_drop reason = TD_DROP_IP_VERSION;
 	if (mbuf->data_len == 0 || td_ip_family(mbuf) == family)
 		reason = td_ip_check(rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len, !verified, &total);
@@ -235,7 +242,7 @@ static bool ip_enter(struct td_worker *worker, struct rte_mbuf *mbuf, uint8_t fa
 		td_drop(worker, mbuf, reason);
 		return false;
 	}
-	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
+	td_ip_clip(mbuf, 0, total);
 	return true;
 }
 
@@ -248,7 +255,7 @@ static bool is_nd(struct rte_mbuf *mbuf, const struct headers *headers)
 	return type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT;
 }
 
-static void ip(
+static __rte_always_inline void ip(
     struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, uint8_t family, struct classified *out)
 {
 	struct headers headers;
@@ -265,7 +272,8 @@ static void ip(
 		from_inside(worker, port, mbuf, out);
 }
 
-static void frame(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
+static __rte_always_inline void frame(
+    struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
 {
 	if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf)) {
 		td_drop(worker, mbuf, TD_DROP_RX_LINEARIZE);

@@ -309,10 +309,9 @@ static enum td_drop unwrap_tunnel(
 	if (length == 0 || *data >> 4 != (next_header == IPPROTO_IPIP ? 4 : 6) ||
 	    td_ip_check(data, length, true, &total) != TD_DROP_COUNT)
 		return TD_DROP_ESP_INNER;
-	rte_pktmbuf_adj(mbuf, (uint16_t)(data - rte_pktmbuf_mtod(mbuf, uint8_t *)));
+	td_ip_clip(mbuf, (uint32_t)(data - rte_pktmbuf_mtod(mbuf, uint8_t *)), total);
 	if (td_ip_is_link_scope(mbuf))
 		return TD_DROP_ESP_INNER;
-	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - total));
 	uint8_t inner = td_ip_tos(mbuf) & TD_ECN_MASK;
 	int ecn = td_ecn_decapsulate(pending->outer_tos & TD_ECN_MASK, inner);
 	if (ecn < 0)
@@ -494,8 +493,7 @@ static void conclude(struct td_worker *worker, const struct pending *pending, un
 	for (unsigned i = 0; i < count; i++)
 		if (likely(!pending[i].dummy))
 			inner[opened++] = pending[i].mbuf;
-	// Pairs with the release in policy.c.
-	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), false, inner, rules, opened);
+	td_policy_find(worker, false, inner, rules, opened);
 	td_policy_hits_count(worker, rules, opened);
 	if (unlikely(worker->watched))
 		opened_trace(worker, pending, rules, count);

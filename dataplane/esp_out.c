@@ -4,6 +4,8 @@
 
 #include "dataplane/ah.h"
 #include "dataplane/esp.h"
+#include "dataplane/esp_batch.h"
+#include "dataplane/esp_tunnel.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_esp.h"
 #include "dataplane/sa.h"
@@ -217,24 +219,6 @@ static enum td_drop admit(const struct td_sa_out *sa, const struct plan *plan, s
 
 // ---- building ---------------------------------------------------------------------------------
 
-// length is that of the packet without what has been appended.
-static struct td_outer_inner inner_fields(struct rte_mbuf *mbuf, uint32_t length)
-{
-	struct td_outer_inner inner = {.df = true};
-
-	if (td_packet(mbuf)->dummy)
-		return inner;
-	inner.tos = td_ip_tos(mbuf);
-	if (td_ip_family(mbuf) == 4) {
-		inner.df = (td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG)) != 0;
-	} else {
-		inner.flow = td_ipv6(mbuf)->vtc_flow;
-		// An IPv6 sender relies on 1280 bytes: the path may cut the outer packet instead.
-		inner.df = length > TD_IPV6_MTU_MIN;
-	}
-	return inner;
-}
-
 // Transport mode: the packet's own header says that ESP, UDP or AH follows and how long it is now.
 static void header_patch(const struct plan *plan, uint8_t *start, uint32_t total)
 {
@@ -254,7 +238,8 @@ static void header_patch(const struct plan *plan, uint8_t *start, uint32_t total
 // Writes what lies in front of the ESP header, or AH; returns that one's place.
 static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf)
 {
-	struct td_outer_inner inner = inner_fields(mbuf, mbuf->data_len - plan->tail);
+	struct td_outer_inner inner =
+	    td_esp_inner_fields(mbuf, mbuf->data_len - plan->tail, td_packet(mbuf)->dummy);
 	uint8_t *start = (uint8_t *)rte_pktmbuf_prepend(mbuf, (uint16_t)plan->front);
 
 	if (sa->mode == TD_SA_TUNNEL) {
@@ -358,72 +343,14 @@ static struct td_sa_out *sa_select(struct td_worker *worker, struct rte_mbuf *mb
 	return sa;
 }
 
-// Packets on their way through one call of the stage.
-struct batch {
-	struct td_crypt_op ops[TD_BURST];
-	const struct td_suite *suites[TD_BURST];
-	struct rte_mbuf *sealed[TD_BURST];
-	uint16_t udp[TD_BURST]; // offset of the UDP header whose checksum is due, 0: none
-	unsigned count;
-};
-
-// UDP over IPv6 without a checksum is dropped by most receivers (RFC 8200 8.1); over IPv4 it stays zero (RFC
-// 3948 2.1).
-static void udp_checksum(struct rte_mbuf *mbuf, uint16_t offset)
-{
-	struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, struct rte_udp_hdr *, offset);
-
-	udp->dgram_cksum = td_ip_upper_checksum(mbuf, offset, IPPROTO_UDP);
-}
-
-static rte_be32_t sealed_spi(const struct td_suite *suite, const struct td_crypt_op *op)
-{
-	if (suite->info.protocol == TD_SA_AH)
-		return ((const struct td_ah *)(op->data - sizeof(struct td_ah)))->spi;
-	return ((const struct rte_esp_hdr *)op->esp)->spi;
-}
-
-static void batch_trace(struct td_worker *worker, const struct batch *batch)
-{
-	for (unsigned i = 0; i < batch->count; i++)
-		td_trace_sa(worker, batch->sealed[i], TD_TRACE_ESP_OUT,
-		    rte_be_to_cpu_32(sealed_spi(batch->suites[i], &batch->ops[i])),
-		    td_packet(batch->sealed[i])->tunnel, batch->ops[i].sequence, 0);
-}
-
-// Seals and sends what the batch has.
-static void batch_finish(struct td_worker *worker, struct batch *batch)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned start = 0, end; start < batch->count; start = end) {
-		const struct td_suite *suite = batch->suites[start];
-
-		for (end = start + 1; end < batch->count && batch->suites[end] == suite; end++)
-			;
-		suite->seal(worker->mgr, &batch->ops[start], end - start);
-	}
-	for (unsigned i = 0; i < batch->count; i++) {
-		bytes += batch->sealed[i]->data_len;
-		if (unlikely(batch->udp[i]))
-			udp_checksum(batch->sealed[i], batch->udp[i]);
-	}
-	if (unlikely(worker->watched))
-		batch_trace(worker, batch);
-	td_counter_add(&worker->counters.esp_out_packets, batch->count);
-	td_counter_add(&worker->counters.esp_out_bytes, bytes);
-	td_forward(worker, batch->sealed, batch->count, false);
-	batch->count = 0;
-}
-
 // A packet that does not fit the tunnel's MTU: its fragments take its place (RFC 4301 8.2), or the sender is
 // told.
-static void too_big(struct td_worker *worker, struct batch *batch, struct rte_mbuf *mbuf, uint32_t mtu)
+static void too_big(struct td_worker *worker, struct td_esp_batch *batch, struct rte_mbuf *mbuf, uint32_t mtu)
 {
 	struct rte_mbuf *fragments[TD_FRAGMENTS_MAX];
 
 	// What came before goes before.
-	batch_finish(worker, batch);
+	td_esp_batch_finish(worker, batch);
 	int count = td_cut(worker, mbuf, (uint16_t)mtu, fragments, TD_DROP_ESP_TOO_BIG);
 	td_esp_out(worker, fragments, (unsigned)count);
 }
@@ -448,7 +375,7 @@ static bool carries(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
 }
 
 static void packet_seal(
-    struct td_worker *worker, struct batch *batch, struct td_sa_out *sa, struct rte_mbuf *mbuf)
+    struct td_worker *worker, struct td_esp_batch *batch, struct td_sa_out *sa, struct rte_mbuf *mbuf)
 {
 	struct plan plan;
 
@@ -478,36 +405,77 @@ static void packet_seal(
 		td_counter_add(&sa->dummies, 1);
 		td_counter_add(&worker->counters.dummies_out, 1);
 	}
-	if (unlikely(sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes))
+	if (unlikely(td_sa_out_is_due(sa)))
 		limits_check(worker, sa);
-	batch->suites[batch->count] = sa->suite;
-	batch->udp[batch->count] = 0;
+	uint16_t udp = 0;
 	if (plan.outer->udp_length && td_ip_family(mbuf) == 6)
-		batch->udp[batch->count] = (uint16_t)(plan.kept + plan.outer->ip_length);
-	batch->sealed[batch->count++] = mbuf;
+		udp = (uint16_t)(plan.kept + plan.outer->ip_length);
+	td_esp_batch_add(batch, sa, mbuf, NULL, udp);
+}
+
+// The current outbound SA of each packet's tunnel, NULL where there is none. Whatever the packets will need
+// of tunnels and SAs that are not in the cache is fetched for all of them at once.
+static void sas_find(
+    const struct td_worker *worker, struct rte_mbuf **mbufs, struct td_sa_out **sas, unsigned count)
+{
+	const struct td_dp_tunnel *tunnels[TD_BURST];
+
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t id = td_packet(mbufs[i])->tunnel;
+
+		if (i && tunnels[i - 1] && tunnels[i - 1]->id == id) {
+			tunnels[i] = tunnels[i - 1];
+			continue;
+		}
+		tunnels[i] = td_tunnel_at(id);
+		rte_prefetch0(tunnels[i]);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (i && tunnels[i] == tunnels[i - 1]) {
+			sas[i] = sas[i - 1];
+			continue;
+		}
+		// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is complete.
+		sas[i] = tunnels[i] ? __atomic_load_n(&tunnels[i]->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
+		if (sas[i])
+			td_sa_out_prefetch(sas[i]);
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (sas[i] && (i == 0 || sas[i] != sas[i - 1]))
+			td_sa_out_prefetch_more(sas[i]);
 }
 
 void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
 {
-	struct batch batch;
+	struct td_sa_out *sas[TD_BURST];
+	struct td_esp_batch batch;
 
 	// What waited for an SA goes before what came later.
 	td_acquire_poll(worker);
-	batch.count = 0;
+	td_esp_batch_init(&batch);
+	sas_find(worker, mbufs, sas, count);
 	for (unsigned i = 0; i < count; i++) {
-		struct td_sa_out *sa = sa_select(worker, mbufs[i]);
+		struct td_sa_out *sa = sas[i];
 
+		if (likely(sa && sa->owner == worker->id)) {
+			if (unlikely(!td_esp_tunnel_seal(&batch, sa, mbufs[i])))
+				packet_seal(worker, &batch, sa, mbufs[i]);
+			else if (unlikely(td_sa_out_is_due(sa)))
+				limits_check(worker, sa);
+			continue;
+		}
+		sa = sa_select(worker, mbufs[i]);
 		if (sa)
 			packet_seal(worker, &batch, sa, mbufs[i]);
 	}
-	batch_finish(worker, &batch);
+	td_esp_batch_finish(worker, &batch);
 }
 
 void td_esp_out_dummies(struct td_worker *worker, struct td_sa_out **sas, unsigned count)
 {
-	struct batch batch;
+	struct td_esp_batch batch;
 
-	batch.count = 0;
+	td_esp_batch_init(&batch);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
 
@@ -518,5 +486,5 @@ void td_esp_out_dummies(struct td_worker *worker, struct td_sa_out **sas, unsign
 		packet_seal(worker, &batch, sas[i], mbuf);
 		sas[i]->dummy_sequence = sas[i]->sequence;
 	}
-	batch_finish(worker, &batch);
+	td_esp_batch_finish(worker, &batch);
 }

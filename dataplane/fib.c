@@ -169,6 +169,7 @@ static int hop_publish(const struct next_hop *hop, const uint8_t *mac)
 	adjacency->kind = mac ? TD_ADJ_RESOLVED : kinds[key->kind];
 	adjacency->port = key->port;
 	adjacency->family = key->ip.family;
+	adjacency->mtu = (uint16_t)td_dp.ports[key->port].config.mtu;
 	if (key->ip.family == 4)
 		adjacency->next_hop = td_ip_v4(&key->ip);
 	else

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that wait for a neighbour: a small bounded queue per worker, in order of arrival.
 
+#include "dataplane/forward.h"
 #include "dataplane/ip_packet.h"
-#include "dataplane/worker.h"
 
 #include <string.h>
 

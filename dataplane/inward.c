@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that were accepted from outside, decrypted or by a bypass policy.
 
+#include "dataplane/forward.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/worker.h"
 

@@ -101,27 +101,7 @@ void td_ip_fix_upper_checksum(struct rte_mbuf *mbuf, uint32_t offset, uint8_t pr
 	*checksum = td_ip_upper_checksum(mbuf, offset, protocol);
 }
 
-static enum td_drop check_ipv4(
-    const struct rte_ipv4_hdr *ip, uint32_t length, bool verify_checksum, uint16_t *total)
-{
-	if (length < sizeof(*ip))
-		return TD_DROP_RX_RUNT;
-	unsigned header = rte_ipv4_hdr_len(ip);
-	if (header < sizeof(*ip) || header > length)
-		return TD_DROP_IP_HEADER;
-	*total = rte_be_to_cpu_16(ip->total_length);
-	if (*total < header || *total > length)
-		return TD_DROP_IP_LENGTH;
-	if (verify_checksum && rte_ipv4_cksum(ip) != 0)
-		return TD_DROP_IP_CHECKSUM;
-	// RFC 1122 3.2.1.3: never a source address. 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3.
-	uint32_t source = rte_be_to_cpu_32(ip->src_addr);
-	if (source >> 24 == 0 || source >> 24 == 127 || source >> 29 == 7)
-		return TD_DROP_IP_SOURCE;
-	return TD_DROP_COUNT;
-}
-
-static enum td_drop check_ipv6(const struct rte_ipv6_hdr *ip, uint32_t length, uint16_t *total)
+enum td_drop td_ipv6_check(const struct rte_ipv6_hdr *ip, uint32_t length, uint16_t *total)
 {
 	static const uint8_t loopback[16] = {[15] = 1};
 
@@ -135,18 +115,4 @@ static enum td_drop check_ipv6(const struct rte_ipv6_hdr *ip, uint32_t length, u
 	if (ip->src_addr[0] == 0xff || memcmp(ip->src_addr, loopback, sizeof(loopback)) == 0)
 		return TD_DROP_IP_SOURCE;
 	return TD_DROP_COUNT;
-}
-
-enum td_drop td_ip_check(const uint8_t *packet, uint32_t length, bool verify_checksum, uint16_t *total)
-{
-	if (length == 0)
-		return TD_DROP_RX_RUNT;
-	switch (packet[0] >> 4) {
-	case 4:
-		return check_ipv4((const struct rte_ipv4_hdr *)packet, length, verify_checksum, total);
-	case 6:
-		return check_ipv6((const struct rte_ipv6_hdr *)packet, length, total);
-	default:
-		return TD_DROP_IP_VERSION;
-	}
 }

@@ -72,7 +72,64 @@ uint16_t td_ip_upper_checksum(struct rte_mbuf *mbuf, uint32_t offset, uint8_t pr
 // without.
 void td_ip_fix_upper_checksum(struct rte_mbuf *mbuf, uint32_t offset, uint8_t protocol);
 
+// Makes a packet begin so many bytes later and be length bytes long, as many as are there at most.
+static inline void td_ip_clip(struct rte_mbuf *mbuf, uint32_t front, uint32_t length)
+{
+	mbuf->data_off = (uint16_t)(mbuf->data_off + front);
+	mbuf->data_len = (uint16_t)length;
+	mbuf->pkt_len = length;
+}
+
+static inline bool td_ipv4_checksum_good(const struct rte_ipv4_hdr *ip)
+{
+	uint32_t words[sizeof(*ip) / sizeof(uint32_t)];
+	uint64_t sum = 0;
+
+	if (unlikely(ip->version_ihl != RTE_IPV4_VHL_DEF))
+		return rte_ipv4_cksum(ip) == 0;
+	// RFC 1071: words of any size add up alike.
+	memcpy(words, ip, sizeof(words));
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		sum += words[i];
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	return (sum & UINT16_MAX) + (sum >> 16) == UINT16_MAX;
+}
+
+static inline enum td_drop td_ipv4_check(
+    const struct rte_ipv4_hdr *ip, uint32_t length, bool verify_checksum, uint16_t *total)
+{
+	if (length < sizeof(*ip))
+		return TD_DROP_RX_RUNT;
+	unsigned header = rte_ipv4_hdr_len(ip);
+	if (header < sizeof(*ip) || header > length)
+		return TD_DROP_IP_HEADER;
+	*total = rte_be_to_cpu_16(ip->total_length);
+	if (*total < header || *total > length)
+		return TD_DROP_IP_LENGTH;
+	if (verify_checksum && !td_ipv4_checksum_good(ip))
+		return TD_DROP_IP_CHECKSUM;
+	// RFC 1122 3.2.1.3: never a source address. 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3.
+	uint32_t source = rte_be_to_cpu_32(ip->src_addr);
+	if (source >> 24 == 0 || source >> 24 == 127 || source >> 29 == 7)
+		return TD_DROP_IP_SOURCE;
+	return TD_DROP_COUNT;
+}
+
+enum td_drop td_ipv6_check(const struct rte_ipv6_hdr *ip, uint32_t length, uint16_t *total);
+
 // Checks the header of a packet of which length bytes are there: version, lengths, source address; the IPv4
 // checksum where verify_checksum says so. Returns TD_DROP_COUNT and the packet's own length in *total, or the
 // reason to drop it.
-enum td_drop td_ip_check(const uint8_t *packet, uint32_t length, bool verify_checksum, uint16_t *total);
+static inline enum td_drop td_ip_check(
+    const uint8_t *packet, uint32_t length, bool verify_checksum, uint16_t *total)
+{
+	if (length == 0)
+		return TD_DROP_RX_RUNT;
+	if (likely(packet[0] >> 4 == 4))
+		return td_ipv4_check((const struct rte_ipv4_hdr *)packet, length, verify_checksum, total);
+	if (packet[0] >> 4 == 6)
+		return td_ipv6_check((const struct rte_ipv6_hdr *)packet, length, total);
+	return TD_DROP_IP_VERSION;
+}

@@ -29,8 +29,7 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 
 	if (count == 0)
 		return;
-	// Pairs with the release in policy.c.
-	td_policy_lookup(__atomic_load_n(&td_dp.policies, __ATOMIC_ACQUIRE), true, mbufs, rules, count);
+	td_policy_find(worker, true, mbufs, rules, count);
 	td_policy_hits_count(worker, rules, count);
 	if (unlikely(worker->watched))
 		td_trace_policy(worker, true, mbufs, rules, count);

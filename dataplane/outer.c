@@ -41,8 +41,10 @@ struct td_outer *td_outer_create(const struct td_sa_params *params)
 	outer->family = params->remote.family;
 	outer->remote = params->remote;
 	outer->protocol = protocol;
-	outer->df = params->df;
-	outer->dscp = (int16_t)params->dscp;
+	outer->df_copy = params->df == TD_DF_COPY;
+	outer->df_set = params->df == TD_DF_SET;
+	outer->tos_copy = params->dscp == TD_DSCP_COPY ? UINT8_MAX : TD_ECN_MASK;
+	outer->tos_set = params->dscp == TD_DSCP_COPY ? 0 : (uint8_t)(params->dscp << 2);
 	if (params->mode == TD_SA_TUNNEL && outer->family == 4) {
 		outer->ip_length = sizeof(struct rte_ipv4_hdr);
 		template_ipv4((struct rte_ipv4_hdr *)outer->header, params, protocol);
@@ -89,52 +91,9 @@ void td_outer_free(struct td_outer *outer)
 	free(outer);
 }
 
-// RFC 4301 5.1.2.1: DF as configured, DSCP copied or fixed, ECN copied (RFC 6040 4.1).
-static void fill_ipv4(const struct td_outer *outer, struct rte_ipv4_hdr *ip, uint32_t total, uint8_t tos,
-    bool inner_df, uint16_t identification)
-{
-	bool df = outer->df == TD_DF_SET || (outer->df == TD_DF_COPY && inner_df);
-
-	ip->type_of_service = tos;
-	ip->total_length = rte_cpu_to_be_16((uint16_t)total);
-	// An identification matters only where somebody may fragment (RFC 6864).
-	ip->packet_id = df ? 0 : rte_cpu_to_be_16(identification);
-	ip->fragment_offset = df ? rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG) : 0;
-	// One's complement sum of the template's and this packet's words (RFC 1071).
-	uint32_t sum = (uint32_t)outer->sum + rte_cpu_to_be_16(tos) + ip->total_length + ip->packet_id +
-	               ip->fragment_offset;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	ip->hdr_checksum = (uint16_t)~sum;
-}
-
-static void fill_ipv6(struct rte_ipv6_hdr *ip, uint32_t payload, uint8_t tos, rte_be32_t flow)
-{
-	ip->vtc_flow = rte_cpu_to_be_32(6u << 28 | (uint32_t)tos << RTE_IPV6_HDR_TC_SHIFT) |
-	               (flow & rte_cpu_to_be_32(RTE_IPV6_HDR_FL_MASK));
-	ip->payload_len = rte_cpu_to_be_16((uint16_t)payload);
-}
-
 void td_outer_fill_udp(const struct td_outer *outer, uint8_t *start, uint32_t esp_bytes)
 {
 	memcpy(start, outer->header + outer->ip_length, sizeof(struct rte_udp_hdr));
 	((struct rte_udp_hdr *)start)->dgram_len =
 	    rte_cpu_to_be_16((uint16_t)(esp_bytes + sizeof(struct rte_udp_hdr)));
-}
-
-void td_outer_fill(const struct td_outer *outer, uint8_t *start, uint32_t esp_bytes,
-    struct td_outer_inner inner, uint16_t identification)
-{
-	uint32_t payload = esp_bytes + outer->udp_length;
-	uint8_t tos =
-	    outer->dscp == TD_DSCP_COPY ? inner.tos : (uint8_t)(outer->dscp << 2 | (inner.tos & TD_ECN_MASK));
-
-	memcpy(start, outer->header, outer->ip_length);
-	if (outer->family == 4)
-		fill_ipv4(outer, (struct rte_ipv4_hdr *)start, payload + outer->ip_length, tos, inner.df,
-		    identification);
-	else
-		fill_ipv6((struct rte_ipv6_hdr *)start, payload, tos, inner.flow);
-	if (outer->udp_length)
-		td_outer_fill_udp(outer, start + outer->ip_length, esp_bytes);
 }

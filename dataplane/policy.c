@@ -38,24 +38,32 @@ static void family_classify(struct rte_acl_ctx *context, const struct td_policy_
 		results[places[i]] = found[i];
 }
 
+void td_policy_match(const struct td_policy_set *set, bool outbound, const struct td_policy_key *keys,
+    const struct td_policy_rule **rules, unsigned count)
+{
+	uint32_t results[TD_BURST] = {0};
+
+	family_classify(set->ipv4[outbound], keys, 4, results, count);
+	family_classify(set->ipv6[outbound], keys, 6, results, count);
+	// A rule's userdata is its index plus one; 0 is rte_acl's "no match".
+	for (unsigned i = 0; i < count; i++)
+		rules[i] = results[i] ? &set->rules[results[i] - 1] : NULL;
+}
+
 void td_policy_lookup(const struct td_policy_set *set, bool outbound, struct rte_mbuf *const *mbufs,
     const struct td_policy_rule **rules, unsigned count)
 {
 	struct td_policy_key keys[TD_BURST];
-	uint32_t results[TD_BURST] = {0};
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		td_policy_key_fill(&keys[i], mbufs[i], outbound);
-	if (set) {
-		family_classify(set->ipv4[outbound], keys, 4, results, count);
-		family_classify(set->ipv6[outbound], keys, 6, results, count);
+		rules[i] = NULL;
 	}
-	// A rule's userdata is its index plus one; 0 is rte_acl's "no match".
+	if (set && count)
+		td_policy_match(set, outbound, keys, rules, count);
 	for (unsigned i = 0; i < count; i++)
-		if (results[i])
-			rules[i] = &set->rules[results[i] - 1];
-		else
-			rules[i] = keys[i].family ? td_policy_route_find(&keys[i]) : NULL;
+		if (!rules[i] && keys[i].family)
+			rules[i] = td_policy_route_find(&keys[i]);
 }
 
 // ---- checking, control thread
@@ -156,6 +164,9 @@ static void set_publish(struct td_policy_set *set)
 	struct td_policy_set *old = td_dp.policies;
 
 	__atomic_store_n(&td_dp.policies, set, __ATOMIC_RELEASE);
+	// Pairs with the acquire in policy_flows.c: who sees it sees the new set, and trusts no rule that was
+	// found before. Behind the grace period that the retirement starts all do.
+	__atomic_store_n(&td_dp.policy_generation, td_dp.policy_generation + 1, __ATOMIC_RELEASE);
 	if (old)
 		td_rcu_retire(&old->retired, set_release);
 }

@@ -32,5 +32,10 @@ struct td_policy_set {
 void td_policy_lookup(const struct td_policy_set *set, bool outbound, struct rte_mbuf *const *mbufs,
     const struct td_policy_rule **rules, unsigned count);
 
+// The same without tunnel routes, for keys (policy_key.h): NULL where no rule of the set matches.
+struct td_policy_key;
+void td_policy_match(const struct td_policy_set *set, bool outbound, const struct td_policy_key *keys,
+    const struct td_policy_rule **rules, unsigned count);
+
 // Control thread: removes all policies and tunnel routes.
 void td_policy_fini(void);

@@ -3,10 +3,13 @@
 
 // What policies match of a packet. It speaks of local and remote, so that one rule serves both directions.
 
+#include <netinet/in.h>
 #include <rte_byteorder.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 // Wire order, as rte_acl wants it. An IPv4 address is in the first word.
 struct td_policy_key {
@@ -23,8 +26,57 @@ _Static_assert(sizeof(struct td_policy_key) == 40, "rte_acl reads the key in gro
 // Tells a packet without visible type from an echo reply, which is type 0 and code 0.
 #define TD_POLICY_ICMP_SHOWN 1
 
+// Protocols that begin with a source and a destination port.
+static inline bool td_policy_has_ports(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+// What the first bytes of the upper layer say; length of them are there.
+static inline void td_policy_key_ports(
+    struct td_policy_key *key, uint8_t icmp, const uint8_t *upper, uint32_t length, bool outbound)
+{
+	rte_be16_t words[2];
+
+	if (length < sizeof(words))
+		return;
+	memcpy(words, upper, sizeof(words));
+	if (td_policy_has_ports(key->protocol)) {
+		key->ports[0] = words[!outbound];
+		key->ports[1] = words[outbound];
+	} else if (key->protocol == icmp) {
+		key->ports[0] = words[0];
+		key->ports[1] = rte_cpu_to_be_16(TD_POLICY_ICMP_SHOWN);
+	}
+}
+
+void td_policy_key_fill6(struct td_policy_key *key, const struct rte_mbuf *mbuf, bool outbound);
+
+static inline void td_policy_key_fill4(
+    struct td_policy_key *key, const struct rte_ipv4_hdr *ip, uint32_t length, bool outbound)
+{
+	unsigned header = rte_ipv4_hdr_len(ip);
+
+	*key = (struct td_policy_key){
+	    .protocol = ip->next_proto_id,
+	    .family = 4,
+	    .local[0] = outbound ? ip->src_addr : ip->dst_addr,
+	    .remote[0] = outbound ? ip->dst_addr : ip->src_addr,
+	};
+	// A fragment behind the first has no ports; it then matches rules for any port only (RFC 4301 7.1).
+	if (!(ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)))
+		td_policy_key_ports(
+		    key, IPPROTO_ICMP, (const uint8_t *)ip + header, length - header, outbound);
+}
+
 // Fills in the key of a packet of one segment that starts at its IPv4 or IPv6 header, of which the length has
 // been checked. outbound tells which address is local. Any thread.
-void td_policy_key_fill(struct td_policy_key *key, const struct rte_mbuf *mbuf, bool outbound);
-// Protocols that begin with a source and a destination port.
-bool td_policy_has_ports(uint8_t protocol);
+static inline void td_policy_key_fill(struct td_policy_key *key, const struct rte_mbuf *mbuf, bool outbound)
+{
+	const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+
+	if (packet[0] >> 4 == 6)
+		td_policy_key_fill6(key, mbuf, outbound);
+	else
+		td_policy_key_fill4(key, (const struct rte_ipv4_hdr *)packet, mbuf->data_len, outbound);
+}

@@ -207,7 +207,7 @@ static void buffer_flush(struct td_worker *worker, unsigned port, struct td_tx_b
 	memmove(buffer->mbufs, &buffer->mbufs[sent], buffer->count * sizeof(buffer->mbufs[0]));
 }
 
-void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf)
+void td_tx_any(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf)
 {
 	struct td_tx_buffer *buffer = &worker->tx[port];
 

@@ -108,6 +108,9 @@ static int worker_create(unsigned id, int core)
 // Spreads the receive queues of all ports.
 static void queues_assign(void)
 {
+	for (unsigned i = 0; i < td_dp.worker_count; i++)
+		for (unsigned port = 0; port < td_dp.port_count; port++)
+			td_dp.workers[i]->tx[port].queued = i < td_dp.ports[port].tx_queues;
 	for (unsigned port = 0; port < td_dp.port_count; port++)
 		for (uint16_t queue = 0; queue < td_dp.ports[port].rx_queues; queue++) {
 			struct td_worker *worker = td_dp.workers[td_queue_worker(port, queue)];

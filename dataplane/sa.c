@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 // Tunnels by number. Writer: control thread, by release stores.
-static struct td_dp_tunnel **tunnels;
+struct td_dp_tunnel **td_tunnels;
 
 static uint32_t now_s(void)
 {
@@ -21,16 +21,11 @@ static uint32_t now_s(void)
 
 // ---- tunnels ----------------------------------------------------------------------------------
 
-struct td_dp_tunnel *td_tunnel_at(uint32_t id)
-{
-	return __atomic_load_n(&tunnels[id], __ATOMIC_ACQUIRE);
-}
-
 void td_tunnels_fini(void)
 {
-	if (tunnels)
-		munmap(tunnels, TD_TUNNELS_MAX * sizeof(tunnels[0]));
-	tunnels = NULL;
+	if (td_tunnels)
+		munmap(td_tunnels, TD_TUNNELS_MAX * sizeof(td_tunnels[0]));
+	td_tunnels = NULL;
 }
 
 static size_t tunnel_bytes(void)
@@ -42,20 +37,20 @@ struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id)
 {
 	if (id >= TD_TUNNELS_MAX)
 		return NULL;
-	if (!tunnels) {
+	if (!td_tunnels) {
 		// Reserved, not committed: pages come as tunnels do.
-		void *map = mmap(NULL, TD_TUNNELS_MAX * sizeof(tunnels[0]), PROT_READ | PROT_WRITE,
+		void *map = mmap(NULL, TD_TUNNELS_MAX * sizeof(td_tunnels[0]), PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 		if (map == MAP_FAILED)
 			return NULL;
-		tunnels = map;
+		td_tunnels = map;
 	}
 	struct td_dp_tunnel *tunnel = td_slab_alloc(tunnel_bytes());
 	if (!tunnel)
 		return NULL;
 	tunnel->id = id;
-	__atomic_store_n(&tunnels[id], tunnel, __ATOMIC_RELEASE);
+	__atomic_store_n(&td_tunnels[id], tunnel, __ATOMIC_RELEASE);
 	return tunnel;
 }
 
@@ -67,7 +62,7 @@ static void tunnel_release(struct td_retired *retired)
 void td_dp_tunnel_remove(struct td_dp_tunnel *tunnel)
 {
 	td_dummy_forget(tunnel);
-	__atomic_store_n(&tunnels[tunnel->id], NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&td_tunnels[tunnel->id], NULL, __ATOMIC_RELEASE);
 	td_rcu_retire(&tunnel->retired, tunnel_release);
 }
 
@@ -235,6 +230,12 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 	sa->esn = params->esn;
 	sa->tunnel = params->tunnel;
 	sa->outer = outer;
+	sa->quick = params->mode == TD_SA_TUNNEL && suite->info.protocol == TD_SA_ESP && !outer->udp_length;
+	sa->front = (uint8_t)(outer->ip_length + outer->udp_length + sizeof(struct rte_esp_hdr) +
+	                      suite->info.iv_bytes);
+	sa->iv_bytes = (uint8_t)suite->info.iv_bytes;
+	sa->icv_bytes = (uint8_t)suite->info.icv_bytes;
+	sa->align = (uint8_t)suite->align;
 	sa->limits = params->limits;
 	td_sa_out_rearm(sa);
 	return sa;

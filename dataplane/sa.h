@@ -13,6 +13,7 @@
 
 #include <rte_common.h>
 #include <rte_ip.h>
+#include <rte_prefetch.h>
 #include <stdalign.h>
 
 // Tunnels are referred to by number across workers, because a pointer may not outlive a quiescent state.
@@ -92,6 +93,10 @@ struct td_sa_out {
 	bool stopped; // Writers: owner (limits), control thread (time); only ever set
 	bool narrowed; // selectors say what it carries
 	bool soft_raised; // Writer: owner
+	// Of the suite and the outer headers, for packets that take the quick way (esp_tunnel.h).
+	bool quick; // ESP in tunnel mode, not in UDP
+	uint8_t front; // bytes of outer header, ESP header and IV
+	uint8_t iv_bytes, icv_bytes, align;
 	uint64_t dummies; // sent. Writer: owner
 	uint64_t dummy_due_tsc,
 	    dummy_sequence; // of the last look: when the next is, what had been sent. Owner
@@ -128,6 +133,37 @@ static inline uint64_t td_limit_next(uint64_t soft, uint64_t hard, bool soft_rai
 	return next;
 }
 
+// Whether the owner has to look at the limits.
+static inline bool td_sa_out_is_due(const struct td_sa_out *sa)
+{
+	return sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes;
+}
+
+// The lines of an outbound SA that every packet needs; and then what these point to.
+static inline void td_sa_out_prefetch(const struct td_sa_out *sa)
+{
+	rte_prefetch0(sa);
+	rte_prefetch0(&sa->outer);
+}
+
+// What of a schedule a short packet needs: round keys and the first powers of the hash key.
+#define TD_SCHEDULE_PREFETCH_BYTES 512
+
+static inline void td_schedule_prefetch(const void *schedule)
+{
+	for (unsigned offset = 0; offset < TD_SCHEDULE_PREFETCH_BYTES; offset += RTE_CACHE_LINE_SIZE)
+		rte_prefetch0((const uint8_t *)schedule + offset);
+}
+
+static inline void td_sa_out_prefetch_more(const struct td_sa_out *sa)
+{
+	const uint8_t *outer = (const uint8_t *)__atomic_load_n(&sa->outer, __ATOMIC_ACQUIRE);
+
+	rte_prefetch0(outer);
+	rte_prefetch0(outer + RTE_CACHE_LINE_SIZE);
+	td_schedule_prefetch(sa->schedule);
+}
+
 // Works out from the limits and the sequence space when the owner has to look again.
 void td_sa_out_rearm(struct td_sa_out *sa);
 
@@ -138,7 +174,14 @@ void td_esp_out_dummies(struct td_worker *worker, struct td_sa_out **sas, unsign
 // Control thread: the tunnel goes.
 void td_dummy_forget(const struct td_dp_tunnel *tunnel);
 
+// Tunnels by number. Writer: control thread, by release stores.
+extern struct td_dp_tunnel **td_tunnels;
+
 // Any worker, inside a read-side section. NULL when the tunnel is gone.
-struct td_dp_tunnel *td_tunnel_at(uint32_t id);
+static inline struct td_dp_tunnel *td_tunnel_at(uint32_t id)
+{
+	// Pairs with the release in td_dp_tunnel_create.
+	return __atomic_load_n(&td_tunnels[id], __ATOMIC_ACQUIRE);
+}
 // Control thread, at stop.
 void td_tunnels_fini(void);

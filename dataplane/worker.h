@@ -12,6 +12,7 @@
 #include "dataplane/icmp.h"
 #include "dataplane/packet.h"
 #include "dataplane/policy.h"
+#include "dataplane/policy_flows.h"
 #include "dataplane/publish.h"
 #include "dataplane/spi_table.h"
 #include "dataplane/suite.h"
@@ -32,6 +33,7 @@ struct td_rx_queue {
 
 struct td_tx_buffer {
 	uint16_t count;
+	bool queued; // this worker has a transmit queue of the port. Before the worker runs
 	struct rte_mbuf *mbufs[TD_TX_BACKLOG];
 };
 
@@ -99,6 +101,7 @@ struct td_worker {
 	struct td_reassembly *reassembly[2];
 	struct td_tx_buffer tx[TD_PORTS_MAX]; // owner
 	alignas(RTE_CACHE_LINE_SIZE) struct td_worker_counters counters; // writer: owner
+	struct td_policy_flows flows[2]; // inbound, outbound. Owner
 };
 
 struct td_port {
@@ -122,6 +125,7 @@ struct td_dp {
 	struct rte_mempool *pool;
 	IMB_MGR *control_mgr; // control
 	struct td_policy_set *policies; // writer: control (release store); workers acquire it once per stage
+	uint64_t policy_generation; // grows behind each change of policies. Writer: control (release store)
 	uint32_t switch_generation; // grows with each switch. Writer: control
 	// Tunnels with dummy packets: the number plus 1, 0 where none is. Writer: control, by release stores
 	// that pair with the acquires in dummy.c
@@ -207,11 +211,6 @@ void td_dummy_order(struct td_worker *worker, struct rte_mbuf *order);
 // IP packets to their next hop; a local destination is punted (forward.c). inside_only: packets that
 // the outbound policy has not seen; they do not leave by an outside port even if routes change meanwhile.
 void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count, bool inside_only);
-// Sends a packet through an adjacency of kind RESOLVED.
-void td_forward_resolved(
-    struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency);
-// Decrements the TTL of a packet in transit; drops it and returns false when it ran out.
-bool td_forward_ttl(struct td_worker *worker, struct rte_mbuf *mbuf);
 // A packet whose next hop is not resolved (hold.c).
 void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency);
 // A packet whose tunnel has no outbound SA (acquire.c).
@@ -232,8 +231,8 @@ int td_cut(struct td_worker *worker, struct rte_mbuf *mbuf, uint16_t mtu, struct
 void td_pmtu_hint(struct td_worker *worker, struct rte_mbuf *mbuf);
 // Tries held packets again when the FIB changed, drops those that waited too long.
 void td_hold_poll(struct td_worker *worker);
-// A complete frame to a port (port.c).
-void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
+// A complete frame to a port (port.c), in every case.
+void td_tx_any(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
 // Gives what waits to the devices; returns how many packets they did not take.
 unsigned td_tx_flush(struct td_worker *worker);
 // An IP packet, or a whole frame, to the TAP of a port (punt.c).
@@ -252,3 +251,14 @@ bool td_event_raise(struct td_worker *worker, struct td_event *event);
 int td_port_open(unsigned port, const struct td_dp_port_config *config, struct td_error *error);
 int td_port_start(unsigned port, struct td_error *error);
 void td_port_close(unsigned port);
+
+// A complete frame to a port.
+static inline void td_tx(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf)
+{
+	struct td_tx_buffer *buffer = &worker->tx[port];
+
+	if (likely(buffer->queued && buffer->count < TD_TX_BACKLOG && !worker->watched))
+		buffer->mbufs[buffer->count++] = mbuf;
+	else
+		td_tx_any(worker, port, mbuf);
+}

@@ -13,7 +13,7 @@
 #define ROUNDS 15
 #define ROUNDS_QUICK 3
 #define TRIES 6 // times as many rounds are tried at most
-#define PASSES 6 // of a round
+#define PASSES 11 // of a round, which takes their median: an interrupt hits one of them
 #define WARM_PASSES 4
 // A round in whose course the core clock moved, or beside which the sibling took, more than this is not
 // taken, as far as there are others.
@@ -114,20 +114,21 @@ static uint64_t raw_cycles(struct td_path_packets *packets, const struct td_path
 
 static bool round_run(struct td_path_packets *packets, const struct td_path_row *row, struct round *round)
 {
-	double count = (double)packets_of(row) * PASSES;
-	uint64_t path = 0, raw = 0, ports = 0;
+	double count = (double)packets_of(row), path[PASSES], raw[PASSES], ports[PASSES];
 
 	for (unsigned pass = 0; pass < PASSES; pass++) {
-		raw += raw_cycles(packets, row);
-		ports += ports_cycles(packets, row);
+		raw[pass] = (double)raw_cycles(packets, row);
+		ports[pass] = (double)ports_cycles(packets, row);
 		offer(packets, row);
 		uint64_t start = rte_rdtsc_precise();
 		td_path_counted(TD_PATH_PACKETS);
-		path += rte_rdtsc_precise() - start;
+		path[pass] = (double)(rte_rdtsc_precise() - start);
 		if (!all_sent(row))
 			return false;
 	}
-	*round = (struct round){(double)(path - ports) / count, (double)raw / count, (double)ports / count};
+	round->ports = td_median(ports, PASSES) / count;
+	round->raw = td_median(raw, PASSES) / count;
+	round->path = td_median(path, PASSES) / count - round->ports;
 	return true;
 }
 
