@@ -230,7 +230,8 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 	sa->esn = params->esn;
 	sa->tunnel = params->tunnel;
 	sa->outer = outer;
-	sa->quick = params->mode == TD_SA_TUNNEL && suite->info.protocol == TD_SA_ESP && !outer->udp_length;
+	sa->quick = params->mode == TD_SA_TUNNEL && suite->info.protocol == TD_SA_ESP && !outer->udp_length &&
+	            !sa->narrowed;
 	sa->front = (uint8_t)(outer->ip_length + outer->udp_length + sizeof(struct rte_esp_hdr) +
 	                      suite->info.iv_bytes);
 	sa->iv_bytes = (uint8_t)suite->info.iv_bytes;

@@ -94,7 +94,7 @@ struct td_sa_out {
 	bool narrowed; // selectors say what it carries
 	bool soft_raised; // Writer: owner
 	// Of the suite and the outer headers, for packets that take the quick way (esp_tunnel.h).
-	bool quick; // ESP in tunnel mode, not in UDP
+	bool quick; // ESP in tunnel mode, not in UDP, not narrowed
 	uint8_t front; // bytes of outer header, ESP header and IV
 	uint8_t iv_bytes, icv_bytes, align;
 	uint64_t dummies; // sent. Writer: owner
