@@ -91,10 +91,10 @@ def psk_tunnel(name, number, starter, ike, esp, **more):
 class InteropLab(Lab):
     """common: keys of all tunnels of tandem. Nothing runs before start()."""
 
-    def __init__(self, tunnels, common="", settings="", files=None):
+    def __init__(self, tunnels, common="", settings="", files=None, log_levels=""):
         self.tunnels = {tunnel.name: tunnel for tunnel in tunnels}
         self.common, self.files = common, files or {}
-        self.settings = settings
+        self.settings, self.log_levels = settings, log_levels
         super().__init__()
 
     def _build(self):
@@ -110,7 +110,7 @@ class InteropLab(Lab):
             other.ip("address", "add", f"10.2.{tunnel.number}.1/16", "dev", "in0")
             for host, address in zip((self.host_a, self.host_b), tunnel.inner):
                 host.ip("address", "add", f"{address}/16", "dev", "eth0")
-        self.strongswan = StrongSwan(other, self.settings)
+        self.strongswan = StrongSwan(other, self.settings, self.log_levels)
         self._undo.callback(self.strongswan.close)
         self.gw_a.daemon = Daemon(self.gw_a.namespace.name, self._tandem_config(), "gw-a", self.build_dir, self.files)
         self._undo.callback(self.gw_a.daemon.cleanup)

@@ -28,9 +28,9 @@ READY_TIMEOUT_S = 60.0
 
 
 class StrongSwan:
-    """settings: more lines for the section charon of strongswan.conf."""
+    """settings: more lines for the section charon of strongswan.conf; log_levels: of parts of it in its log."""
 
-    def __init__(self, namespace, settings=""):
+    def __init__(self, namespace, settings="", log_levels=""):
         self.namespace = namespace
         self.directory = tempfile.mkdtemp(prefix="tandem-charon-")
         self.log_path = os.path.join(self.directory, "charon.log")
@@ -39,9 +39,9 @@ class StrongSwan:
         self.process = None
         self._vici = None
         with open(self.config_path, "w", encoding="utf-8") as file:
-            file.write(self._config(settings))
+            file.write(self._config(settings, log_levels))
 
-    def _config(self, settings):
+    def _config(self, settings, log_levels):
         return f"""charon-systemd {{
   load = {PLUGINS}
   # The lab routes to the interface itself.
@@ -54,6 +54,7 @@ class StrongSwan:
   plugins {{ vici {{ socket = unix://{self.socket_path} }} }}
   filelog {{ log {{ path = {self.log_path}
     default = 1
+    {log_levels}
     flush_line = yes }} }}
   journal {{ default = -1 }}
 }}
