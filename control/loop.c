@@ -158,14 +158,13 @@ struct td_timers *td_loop_timers(struct td_loop *loop)
 	return &loop->timers;
 }
 
-int td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns)
+void td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns)
 {
 	// A timer that always arms itself for "now" waits for the next round, and so keeps neither the other
 	// timers nor the descriptors from their turn.
 	if (deadline_ns <= loop->timers.now_ns)
 		deadline_ns = loop->timers.now_ns + 1;
 	td_timers_set(&loop->timers, timer, deadline_ns);
-	return 0;
 }
 
 void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer)

@@ -25,9 +25,9 @@ void td_loop_fd_remove(struct td_loop *loop, int fd);
 // The loop's timers. Their clock is td_clock_now_ns() when the loop last woke up, and again before timers
 // run.
 struct td_timers *td_loop_timers(struct td_loop *loop);
-// (Re)arms a timer to run once. Returns 0. Timers may be set and cancelled from callbacks; one that is set
+// (Re)arms a timer to run once. Timers may be set and cancelled from callbacks; one that is set
 // for a time that has passed waits for the next round, behind those that were due before.
-int td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns);
+void td_loop_timer_set(struct td_loop *loop, struct td_timer *timer, uint64_t deadline_ns);
 void td_loop_timer_cancel(struct td_loop *loop, struct td_timer *timer);
 
 // fn runs every tick_ns while the loop runs, or as soon after that as the callback under way returns. It

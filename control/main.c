@@ -146,7 +146,7 @@ static void stop_begin(struct daemon *daemon)
 	if (daemon->negotiate == NULL || !td_negotiate_stop(daemon->negotiate))
 		td_loop_stop(daemon->loop);
 	else
-		(void)td_loop_timer_set(
+		td_loop_timer_set(
 		    daemon->loop, &daemon->stop_timer, td_clock_now_ns() + TD_STOP_MS * TD_NS_PER_MS);
 }
 

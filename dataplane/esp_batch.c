@@ -43,6 +43,29 @@ static void batch_seal(struct td_worker *worker, struct td_esp_batch *batch)
 	}
 }
 
+// Drops what was not sealed: it may still be plaintext.
+static void batch_sort(struct td_worker *worker, struct td_esp_batch *batch)
+{
+	unsigned good = 0;
+
+	for (unsigned i = 0; i < batch->count; i++) {
+		if (unlikely(batch->ops[i].failed)) {
+			batch->bytes -= batch->sealed[i]->data_len;
+			td_drop(worker, batch->sealed[i], TD_DROP_ESP_SEAL);
+			continue;
+		}
+		if (unlikely(good != i)) {
+			batch->ops[good] = batch->ops[i];
+			batch->suites[good] = batch->suites[i];
+			batch->sealed[good] = batch->sealed[i];
+			batch->adjacencies[good] = batch->adjacencies[i];
+			batch->udp[good] = batch->udp[i];
+		}
+		good++;
+	}
+	batch->count = good;
+}
+
 static void batch_checksum(struct td_esp_batch *batch)
 {
 	for (unsigned i = 0; i < batch->count; i++)
@@ -62,6 +85,7 @@ static void batch_send(struct td_worker *worker, struct td_esp_batch *batch)
 void td_esp_batch_finish(struct td_worker *worker, struct td_esp_batch *batch)
 {
 	batch_seal(worker, batch);
+	batch_sort(worker, batch);
 	batch_checksum(batch);
 	td_counter_add(&worker->counters.esp_out_packets, batch->count);
 	td_counter_add(&worker->counters.esp_out_bytes, batch->bytes);

@@ -23,6 +23,7 @@ struct td_crypt_op {
 	uint64_t counter; // seal: unique under the key; the suite makes the IV of it
 	bool esn; // all 64 bits of the sequence number are authenticated (RFC 4303 2.2.1)
 	bool authentic; // open: the verdict
+	bool failed; // seal: the library left it undone; the packet must not leave
 };
 
 struct td_suite {
@@ -34,8 +35,8 @@ struct td_suite {
 	// or -errno: without randomness there is no CBC.
 	int (*expand)(IMB_MGR *mgr, const uint8_t *key, void *schedule);
 	// Work on a run of at most TD_BURST packets of this suite, on the worker that mgr belongs to; no job
-	// stays behind in the manager. seal writes IV, data and ICV; open leaves data undefined where a
-	// packet is not authentic.
+	// stays behind in the manager. seal writes IV, data and ICV, or says that it failed; open leaves data
+	// undefined where a packet is not authentic.
 	void (*seal)(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count);
 	void (*open)(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count);
 };

@@ -42,9 +42,12 @@ void td_auth_hmac_seal(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
 
 	for (unsigned i = 0; i < count; i++)
 		put_aside(&asides[i], &ops[i], bytes);
-	td_hmac_hash(mgr, ops, count, icvs);
+	bool done = td_hmac_hash(mgr, ops, count, icvs);
 	for (unsigned i = 0; i < count; i++) {
+		ops[i].failed = !done;
 		put_back(&asides[i], &ops[i]);
+		if (!done)
+			continue;
 		memcpy(ops[i].data, icvs[i], bytes);
 	}
 }

@@ -144,8 +144,8 @@ static IMB_JOB cipher_job(const struct td_crypt_op *op, uint8_t *nonce)
 	};
 }
 
-// Enciphers all packets, or deciphers those that are authentic.
-static void cipher_all(
+// Enciphers all packets, or deciphers those that are authentic. False: the library left some undone.
+static bool cipher_all(
     IMB_MGR *mgr, const struct td_crypt_op *ops, unsigned count, IMB_CIPHER_DIRECTION direction)
 {
 	const struct td_hmac_cipher *cipher = ((const struct td_hmac_schedule *)ops->schedule)->cipher;
@@ -154,14 +154,14 @@ static void cipher_all(
 	unsigned ready = 0;
 
 	if (cipher->mode == IMB_CIPHER_NULL)
-		return;
+		return true;
 	for (unsigned i = 0; i < count; i++)
 		if (direction == IMB_DIR_ENCRYPT || ops[i].authentic) {
 			jobs[ready] = cipher_job(&ops[i], nonces[ready]);
 			ready++;
 		}
-	if (ready)
-		IMB_SUBMIT_CIPHER_BURST_NOCHECK(mgr, jobs, ready, cipher->mode, direction, cipher->key_bytes);
+	return ready == 0 || IMB_SUBMIT_CIPHER_BURST_NOCHECK(
+	                         mgr, jobs, ready, cipher->mode, direction, cipher->key_bytes) == ready;
 }
 
 static IMB_JOB hash_job(const struct td_crypt_op *op, uint8_t *icv)
@@ -209,10 +209,12 @@ void td_hmac_seal(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
 	uint8_t icvs[TD_BURST][TD_ICV_MAX_BYTES];
 
 	ivs_write(mgr, schedule->cipher->mode, ops, count);
-	cipher_all(mgr, ops, count, IMB_DIR_ENCRYPT);
-	td_hmac_hash(mgr, ops, count, icvs);
-	for (unsigned i = 0; i < count; i++)
-		memcpy(td_op_icv(&ops[i]), icvs[i], schedule->hash->icv_bytes);
+	bool done = cipher_all(mgr, ops, count, IMB_DIR_ENCRYPT) && td_hmac_hash(mgr, ops, count, icvs);
+	for (unsigned i = 0; i < count; i++) {
+		ops[i].failed = !done;
+		if (done)
+			memcpy(td_op_icv(&ops[i]), icvs[i], schedule->hash->icv_bytes);
+	}
 }
 
 void td_hmac_open(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
@@ -224,5 +226,7 @@ void td_hmac_open(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		ops[i].authentic =
 		    done && td_icv_equal(icvs[i], td_op_icv(&ops[i]), schedule->hash->icv_bytes);
-	cipher_all(mgr, ops, count, IMB_DIR_DECRYPT);
+	done = cipher_all(mgr, ops, count, IMB_DIR_DECRYPT);
+	for (unsigned i = 0; i < count; i++)
+		ops[i].authentic &= done;
 }

@@ -119,7 +119,9 @@ void td_job_seal(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)
 
 	for (unsigned i = 0; i < count; i++)
 		td_counter_iv(&ops[i]);
-	jobs_run(mgr, scratch, ops, count, IMB_DIR_ENCRYPT);
+	bool done = jobs_run(mgr, scratch, ops, count, IMB_DIR_ENCRYPT);
+	for (unsigned i = 0; i < count; i++)
+		ops[i].failed = !done;
 }
 
 void td_job_open(IMB_MGR *mgr, struct td_crypt_op *ops, unsigned count)

@@ -127,7 +127,7 @@ void td_netlink_resolve(struct td_netlink *netlink, unsigned port, const struct 
 static void resync_soon(struct td_netlink *netlink, uint64_t delay_ns)
 {
 	if (!netlink->resync.armed)
-		(void)td_loop_timer_set(netlink->loop, &netlink->resync, td_clock_now_ns() + delay_ns);
+		td_loop_timer_set(netlink->loop, &netlink->resync, td_clock_now_ns() + delay_ns);
 }
 
 static int dump_request(struct td_netlink *netlink, enum dump_step step)

@@ -214,7 +214,7 @@ void td_negotiate_leave_due(void *context)
 	}
 	td_negotiate_peers_sweep(negotiate);
 	if (!TAILQ_EMPTY(&negotiate->leaving) || peers_leave(negotiate))
-		(void)td_loop_timer_set(
+		td_loop_timer_set(
 		    negotiate->loop, &negotiate->leave_timer, td_clock_now_ns() + LEAVE_CHECK_NS);
 }
 
@@ -230,7 +230,7 @@ void td_negotiate_tunnel_leave(struct td_negotiate *negotiate, struct td_tunnel 
 	TAILQ_INSERT_TAIL(&negotiate->leaving, part, entry);
 	td_ike_tunnel_leave(negotiate->ike, part->life);
 	td_life_tunnel_down(part->life);
-	(void)td_loop_timer_set(negotiate->loop, &negotiate->leave_timer, td_clock_now_ns() + LEAVE_CHECK_NS);
+	td_loop_timer_set(negotiate->loop, &negotiate->leave_timer, td_clock_now_ns() + LEAVE_CHECK_NS);
 }
 
 void td_negotiate_tunnels_free(struct td_negotiate *negotiate)

@@ -88,13 +88,12 @@ void td_rpc_accept_resume(struct td_rpc *rpc)
 }
 
 // Out of descriptors or memory: the connection stays in the backlog, and looking again at once would spin. It
-// goes on after a while, and when a client leaves; only if neither can happen the socket stays armed.
+// goes on after a while, and when a client leaves.
 static void accept_pause(struct td_rpc *rpc)
 {
 	uint64_t when_ns = td_clock_now_ns() + TD_RPC_ACCEPT_RETRY_MS * TD_NS_PER_MS;
 
-	if (td_loop_timer_set(rpc->context->loop, &rpc->accept_timer, when_ns) && !rpc->client_count)
-		return;
+	td_loop_timer_set(rpc->context->loop, &rpc->accept_timer, when_ns);
 	rpc->accept_paused = td_loop_fd_modify(rpc->context->loop, rpc->listen_fd, 0) == 0;
 }
 

@@ -187,11 +187,7 @@ static int entry_create(struct td_sad *sad, const struct td_sa_request *request,
 		free(entry);
 		return rc;
 	}
-	if (td_sad_timers_arm(entry)) {
-		dp_discard(&entry->sa);
-		free(entry);
-		return td_error_set(error, -ENOMEM, NULL, "", "there is not enough memory for its timers");
-	}
+	td_sad_timers_arm(entry);
 	td_sad_link(sad, entry);
 	*created = entry;
 	return 0;

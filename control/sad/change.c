@@ -116,38 +116,6 @@ static uint64_t drain_deadline(const struct td_sa *sa, uint64_t now_ns, uint64_t
 	return deadline;
 }
 
-// Arming a timer that was not armed may need memory; then the earlier ones get their old deadlines back.
-static int drains_arm(struct td_sad *sad, struct td_sad_entry **entries, unsigned count, uint64_t drain_ms,
-    unsigned *failed, struct td_error *error)
-{
-	uint64_t now_ns = td_clock_now_ns();
-	uint64_t *before = calloc((size_t)count + 1, sizeof(*before));
-	unsigned armed = 0;
-
-	for (; before && armed < count; armed++) {
-		struct td_sa *sa = &entries[armed]->sa;
-
-		before[armed] = sa->hard_timer.armed ? sa->hard_timer.deadline_ns : 0;
-		if (td_loop_timer_set(sad->loop, &sa->hard_timer, drain_deadline(sa, now_ns, drain_ms)))
-			break;
-	}
-	if (before && armed == count) {
-		free(before);
-		return 0;
-	}
-	*failed = armed;
-	while (armed-- > 0) {
-		struct td_timer *timer = &entries[armed]->sa.hard_timer;
-
-		if (!before[armed])
-			td_loop_timer_cancel(sad->loop, timer);
-		else
-			(void)td_loop_timer_set(sad->loop, timer, before[armed]);
-	}
-	free(before);
-	return td_error_set(error, -ENOMEM, "sa", "", "there is not enough memory for a timer");
-}
-
 int td_sad_drain(struct td_sad *sad, const struct td_sa_name *names, unsigned count, uint64_t drain_ms,
     unsigned *failed, struct td_error *error)
 {
@@ -160,10 +128,11 @@ int td_sad_drain(struct td_sad *sad, const struct td_sa_name *names, unsigned co
 	struct td_sad_entry **entries = names_find(sad, names, count, drain_check, false, failed, &rc, error);
 	if (!entries)
 		return rc;
-	rc = drains_arm(sad, entries, count, drain_ms, failed, error);
-	for (unsigned i = 0; rc == 0 && i < count; i++) {
+	uint64_t now_ns = td_clock_now_ns();
+	for (unsigned i = 0; i < count; i++) {
 		struct td_sa *sa = &entries[i]->sa;
 
+		td_loop_timer_set(sad->loop, &sa->hard_timer, drain_deadline(sa, now_ns, drain_ms));
 		td_loop_timer_cancel(sad->loop, &sa->soft_timer);
 		if (sa->state != TD_SA_PENDING && sa->state != TD_SA_ACTIVE)
 			continue;
@@ -171,7 +140,7 @@ int td_sad_drain(struct td_sad *sad, const struct td_sa_name *names, unsigned co
 		td_sad_tell(sad, "sa_draining", entries[i], NULL);
 	}
 	free(entries);
-	return rc;
+	return 0;
 }
 
 static int remove_check(const struct td_sad_entry *entry, bool force, struct td_error *error)

@@ -70,8 +70,8 @@ void td_sad_unlink(struct td_sad *sad, struct td_sad_entry *entry);
 struct td_sad_entry *td_sad_key_find(const struct td_sad *sad, const struct td_fingerprint *fingerprint);
 void td_sad_tell(
     struct td_sad *sad, const char *kind, const struct td_sad_entry *entry, const struct td_event *event);
-// Timers of an SA, armed by its lifetimes. Returns 0 or -ENOMEM.
-int td_sad_timers_arm(struct td_sad_entry *entry);
+// Timers of an SA, armed by its lifetimes.
+void td_sad_timers_arm(struct td_sad_entry *entry);
 void td_sad_timers_cancel(struct td_sad_entry *entry);
 // Removes an SA at once: slots, data plane, tables, memory. td_sad_reserve has made room for its fingerprint.
 void td_sad_entry_remove(struct td_sad_entry *entry);

@@ -67,8 +67,7 @@ void td_sad_pmtu(struct td_sad *sad, const struct td_event *event)
 	uint64_t until_ns = td_clock_now_ns() + TD_PMTU_AGE_MS * TD_NS_PER_MS;
 	tunnel->pmtu_timer.fn = pmtu_forget;
 	tunnel->pmtu_timer.context = tunnel;
-	if (td_loop_timer_set(sad->loop, &tunnel->pmtu_timer, until_ns))
-		return; // without the timer it would never be forgotten
+	td_loop_timer_set(sad->loop, &tunnel->pmtu_timer, until_ns);
 	tunnel->pmtu = mtu;
 	td_dp_tunnel_pmtu(tunnel->dp, mtu);
 	if (sad->fn)
@@ -111,7 +110,7 @@ void td_sad_keepalive_arm(struct td_sad_tunnel *tunnel)
 		return;
 	tunnel->tunnel.keepalive_timer.fn = keepalive_run;
 	tunnel->tunnel.keepalive_timer.context = tunnel;
-	(void)td_loop_timer_set(tunnel->loop, &tunnel->tunnel.keepalive_timer,
+	td_loop_timer_set(tunnel->loop, &tunnel->tunnel.keepalive_timer,
 	    td_clock_now_ns() + TD_NAT_KEEPALIVE_MS * TD_NS_PER_MS);
 }
 

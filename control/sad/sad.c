@@ -110,8 +110,7 @@ static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
 	td_sad_tell(entry->sad, "sa_hard_limit", entry, event);
 	if (sa->outbound)
 		return;
-	if (td_loop_timer_set(entry->sad->loop, &sa->hard_timer, end_ns))
-		td_sad_entry_remove(entry);
+	td_loop_timer_set(entry->sad->loop, &sa->hard_timer, end_ns);
 }
 
 static struct td_event time_event(const struct td_sad_entry *entry, enum td_event_kind kind)
@@ -146,7 +145,7 @@ static void hard_timer_fired(void *context)
 		hard_limit(entry, &event);
 }
 
-int td_sad_timers_arm(struct td_sad_entry *entry)
+void td_sad_timers_arm(struct td_sad_entry *entry)
 {
 	struct td_loop *loop = entry->sad->loop;
 	struct td_sa *sa = &entry->sa;
@@ -155,15 +154,10 @@ int td_sad_timers_arm(struct td_sad_entry *entry)
 	sa->soft_timer.context = entry;
 	sa->hard_timer.fn = hard_timer_fired;
 	sa->hard_timer.context = entry;
-	if (sa->soft_time_ms &&
-	    td_loop_timer_set(loop, &sa->soft_timer, sa->created_ns + sa->soft_time_ms * TD_NS_PER_MS))
-		return -ENOMEM;
-	if (sa->hard_time_ms &&
-	    td_loop_timer_set(loop, &sa->hard_timer, sa->created_ns + sa->hard_time_ms * TD_NS_PER_MS)) {
-		td_loop_timer_cancel(loop, &sa->soft_timer);
-		return -ENOMEM;
-	}
-	return 0;
+	if (sa->soft_time_ms)
+		td_loop_timer_set(loop, &sa->soft_timer, sa->created_ns + sa->soft_time_ms * TD_NS_PER_MS);
+	if (sa->hard_time_ms)
+		td_loop_timer_set(loop, &sa->hard_timer, sa->created_ns + sa->hard_time_ms * TD_NS_PER_MS);
 }
 
 void td_sad_timers_cancel(struct td_sad_entry *entry)

@@ -241,6 +241,12 @@ static const struct {
         BASE "tunnels = ( { name=\"b\"; local_address=\"192.0.2.1\"; remote_address=\"all\"; " PSK " } );",
         "4: tunnel b: remote_address is \"all\"; allowed is \"any\" or a unicast address", NULL},
     // One IKE SA of two tunnels.
+    {"shared credentials, an identity written out",
+        TWO_TUNNELS(PSK, "psk_file=\"$/key\"; local_id=\"192.0.2.1\";"),
+        "5: tunnel c: psk_file differs from the tunnel in line 4, which shares its IKE SA", NULL},
+    {"shared credentials, names in capitals",
+        TWO_TUNNELS(PSK " local_id=\"GW.example\";", "psk_file=\"$/key\"; local_id=\"gw.EXAMPLE\";"),
+        "5: tunnel c: psk_file differs from the tunnel in line 4, which shares its IKE SA", NULL},
     {"shared credentials", TWO_TUNNELS(PSK, "psk_file=\"$/key\";"),
         "5: tunnel c: psk_file differs from the tunnel in line 4, which shares its IKE SA; allowed is the "
         "same",
