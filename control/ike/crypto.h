@@ -20,6 +20,7 @@ int td_prf_plus(uint16_t prf, struct td_bytes key, const struct td_bytes *parts,
     size_t length);
 // SHA-1 of NAT detection (RFC 7296 2.23).
 int td_sha1(const struct td_bytes *parts, unsigned count, uint8_t out[20]);
+int td_sha256(const struct td_bytes *parts, unsigned count, uint8_t out[32]);
 
 // ---- Diffie-Hellman ---------------------------------------------------------------------------
 

@@ -23,11 +23,11 @@ static const struct prf prfs[] = {
     {TD_PRF_SHA2_512, 64, "SHA2-512"},
 };
 
-// HMACs that have their digest but no key yet, one for each row of prfs, and the digest of NAT detection. To
-// fetch them by name for each use would cost more than hashing a short message. Written once, NULL where
-// libcrypto failed.
+// HMACs that have their digest but no key yet, one for each row of prfs, and the digests that are used
+// without a key. To fetch them by name for each use would cost more than hashing a short message. Written
+// once, NULL where libcrypto failed.
 static EVP_MAC_CTX *keyless[COUNT(prfs)];
-static EVP_MD *sha1;
+static EVP_MD *sha1, *sha256;
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 
 static EVP_MAC_CTX *keyless_create(EVP_MAC *hmac, const char *digest)
@@ -50,6 +50,7 @@ static void fetch(void)
 		keyless[i] = keyless_create(hmac, prfs[i].digest);
 	EVP_MAC_free(hmac);
 	sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+	sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
 }
 
 static const struct prf *find(uint16_t id)
@@ -149,17 +150,26 @@ int td_prf_plus(uint16_t prf, struct td_bytes key, const struct td_bytes *parts,
 	return good ? 0 : -EIO;
 }
 
-int td_sha1(const struct td_bytes *parts, unsigned count, uint8_t out[20])
+static int hash(const EVP_MD *digest, const struct td_bytes *parts, unsigned count, uint8_t *out)
 {
-	EVP_MD_CTX *context;
-	bool good;
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool good = context && digest && EVP_DigestInit_ex2(context, digest, NULL) == 1;
 
-	pthread_once(&fetched, fetch);
-	context = EVP_MD_CTX_new();
-	good = context && sha1 && EVP_DigestInit_ex2(context, sha1, NULL) == 1;
 	for (unsigned i = 0; good && i < count; i++)
 		good = EVP_DigestUpdate(context, parts[i].data, parts[i].length) == 1;
 	good = good && EVP_DigestFinal_ex(context, out, NULL) == 1;
 	EVP_MD_CTX_free(context);
 	return good ? 0 : -EIO;
+}
+
+int td_sha1(const struct td_bytes *parts, unsigned count, uint8_t out[20])
+{
+	pthread_once(&fetched, fetch);
+	return hash(sha1, parts, count, out);
+}
+
+int td_sha256(const struct td_bytes *parts, unsigned count, uint8_t out[32])
+{
+	pthread_once(&fetched, fetch);
+	return hash(sha256, parts, count, out);
 }
