@@ -18,5 +18,5 @@ struct td_freshness_file *td_freshness_file_open(
     const char *directory, bool *found, uint64_t *bound_us, struct td_error *error);
 void td_freshness_file_close(struct td_freshness_file *file); // NULL is fine
 // Writes, and syncs to disk; a crash on the way leaves the old time or the new one. As the save function of
-// struct td_accepted_setup, with the file as context. Returns 0 or -errno.
-int td_freshness_file_save(void *file, uint64_t bound_us);
+// struct td_accepted_setup, with the file as its context. Returns 0 or -errno.
+int td_freshness_file_save(void *context, uint64_t bound_us);
