@@ -140,7 +140,7 @@
 #define TD_IKE_RETRANSMIT_SHARE 12 // so many retransmissions fit the time that is left for a rekey
 
 // The one-round-trip exchange.
-// The bound on disk is so far ahead of the last message 1 (control/onertt/accepted.h): a disk is waited for once in
-// that time, and after a crash whoever connects within it needs a second attempt.
+// The bound on disk is so far ahead of the last message 1 (control/onertt/accepted.h): a disk is waited for
+// once in that time, and after a crash whoever connects within it needs a second attempt.
 #define TD_ONERTT_RESERVE_US 10000000ull
 #define TD_ONERTT_DRIFT_SHARE 1000 // quartz clocks drift by less than a tenth of this share of the time

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Two records, written in turn, each with a number and a checksum: a crash while one is written leaves the other. They
-// are so far apart that no write of a disk touches both.
+// Two records, written in turn, each with a number and a checksum: a crash while one is written leaves the
+// other. They are so far apart that no write of a disk touches both.
 #include "control/negotiate/freshness_file.h"
 
 #include "common/cursor.h"
@@ -68,8 +68,8 @@ static int check(int descriptor, const char *path, struct td_error *error)
 	if (status.st_mode & MODE_OTHERS)
 		return refuse(error, -EACCES, path, "is open to others; close it with chmod 600");
 	if (flock(descriptor, LOCK_EX | LOCK_NB) != 0)
-		return refuse(error, -errno, path,
-		    "is in use by another gateway; give each its own state_dir");
+		return refuse(
+		    error, -errno, path, "is in use by another gateway; give each its own state_dir");
 	return 0;
 }
 
@@ -94,8 +94,7 @@ static int file_open(const char *directory, char path[PATH_MAX], struct td_error
 		return refuse(error, -errno, directory, strerror(errno));
 	descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 	if (descriptor < 0)
-		return refuse(
-		    error, -errno, path, errno == ELOOP ? "is a symbolic link" : strerror(errno));
+		return refuse(error, -errno, path, errno == ELOOP ? "is a symbolic link" : strerror(errno));
 	result = check(descriptor, path, error);
 	if (result == 0) {
 		result = directory_sync(directory);

@@ -227,8 +227,7 @@ int td_accepted_commit(struct td_accepted *accepted, const struct td_accepted_na
 	if (td_accepted_check(accepted, name, time_us) != TD_FRESHNESS_FRESH)
 		return -EALREADY;
 	if (time_us > accepted->bound_us)
-		result =
-		    bound_save(accepted, (time_us > now_us ? time_us : now_us) + TD_ONERTT_RESERVE_US);
+		result = bound_save(accepted, (time_us > now_us ? time_us : now_us) + TD_ONERTT_RESERVE_US);
 	if (result)
 		return result;
 	remember(accepted, name, time_us);

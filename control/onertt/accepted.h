@@ -3,15 +3,15 @@
 
 // Which message 1 of whom was accepted last, so that none is accepted twice, over restarts too.
 //
-// In memory: the time of the last one of each initiator; of initiators in excess of the capacity the oldest is
-// forgotten, and its time becomes a floor for all. On disk: one time, the bound, that no accepted message 1 is later
-// than. It is saved ahead of need, so that not every handshake waits for the disk. What is not later than the bound of
-// the last run is refused by the next.
+// In memory: the time of the last one of each initiator; of initiators in excess of the capacity the oldest
+// is forgotten, and its time becomes a floor for all. On disk: one time, the bound, that no accepted message
+// 1 is later than. It is saved ahead of need, so that not every handshake waits for the disk. What is not
+// later than the bound of the last run is refused by the next.
 //
-// The clock of all this, which stale initiators are told, is the system's, but it never goes back: after a restart it
-// starts behind the bound, and when the system's clock is set back it goes on. Then it comes nearer to the system's
-// clock because it is slower by an eighth. Initiators follow it by their offsets, so nobody has to wait until the
-// system's clock is past the bound.
+// The clock of all this, which stale initiators are told, is the system's, but it never goes back: after a
+// restart it starts behind the bound, and when the system's clock is set back it goes on. Then it comes
+// nearer to the system's clock because it is slower by an eighth. Initiators follow it by their offsets, so
+// nobody has to wait until the system's clock is past the bound.
 
 #include "control/onertt/freshness.h"
 
@@ -48,16 +48,17 @@ void td_accepted_free(struct td_accepted *accepted); // NULL is fine
 
 // The responder's time: for the window of message 1 and for message 2.
 uint64_t td_accepted_now(const struct td_accepted *accepted, uint64_t wall_us, uint64_t steady_us);
-// TD_FRESHNESS_FRESH or TD_FRESHNESS_REPLAYED: whether it is later than all that were accepted. Changes nothing.
+// TD_FRESHNESS_FRESH or TD_FRESHNESS_REPLAYED: whether it is later than all that were accepted. Changes
+// nothing.
 enum td_freshness_verdict td_accepted_check(
     const struct td_accepted *accepted, const struct td_accepted_name *name, uint64_t time_us);
 // The time to be told to an initiator whose message 1 is refused: with it the next one is accepted.
 uint64_t td_accepted_tell(const struct td_accepted *accepted, const struct td_accepted_name *name,
     uint64_t wall_us, uint64_t steady_us);
-// Once everything else of message 1 is good, and before anything comes of it. Returns 0, -EALREADY (replayed) or what
-// save returned: then the message must not be accepted, and nothing has changed.
+// Once everything else of message 1 is good, and before anything comes of it. Returns 0, -EALREADY (replayed)
+// or what save returned: then the message must not be accepted, and nothing has changed.
 int td_accepted_commit(struct td_accepted *accepted, const struct td_accepted_name *name, uint64_t time_us,
     uint64_t wall_us, uint64_t steady_us);
-// Saves the next bound when the present one is near, so that no handshake has to: every TD_ONERTT_RESERVE_US / 4 or so
-// where handshakes come all the time. Returns 0 or what save returned.
+// Saves the next bound when the present one is near, so that no handshake has to: every TD_ONERTT_RESERVE_US
+// / 4 or so where handshakes come all the time. Returns 0 or what save returned.
 int td_accepted_tick(struct td_accepted *accepted, uint64_t wall_us, uint64_t steady_us);

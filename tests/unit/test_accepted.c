@@ -191,7 +191,8 @@ Test(accepted, lost_file)
 	struct disk disk = kept(NOON - 1);
 	struct td_accepted *accepted = run(&disk, NOON, 8);
 
-	cr_expect_eq(commit(accepted, 1, NOON + WINDOW_US - 1, NOON), 0); // the furthest that the window takes
+	cr_expect_eq(
+	    commit(accepted, 1, NOON + WINDOW_US - 1, NOON), 0); // the furthest that the window takes
 	td_accepted_free(accepted);
 	disk = (struct disk){0};
 	accepted = run(&disk, NOON + S, 8);
@@ -253,8 +254,8 @@ Test(accepted, disk_full)
 	td_accepted_free(accepted);
 }
 
-// The system's clock goes back by a day while the gateway runs, and over a restart: nothing is accepted twice, and
-// initiators who are told the time get in at once.
+// The system's clock goes back by a day while the gateway runs, and over a restart: nothing is accepted
+// twice, and initiators who are told the time get in at once.
 Test(accepted, clock_set_back)
 {
 	const uint64_t day = 86400 * S;
@@ -353,7 +354,8 @@ Test(freshness_file, makes_its_directory)
 	td_freshness_file_close(file_open(false, 0));
 }
 
-// Each byte of the newer record in turn: then the older one counts. A file cut short, or of zeros, holds nothing.
+// Each byte of the newer record in turn: then the older one counts. A file cut short, or of zeros, holds
+// nothing.
 Test(freshness_file, damaged)
 {
 	struct td_freshness_file *file = file_open(false, 0);

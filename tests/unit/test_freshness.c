@@ -40,9 +40,9 @@ Test(code, rfc6238)
 // RFC 4231 4.2: HMAC-SHA-256 of "Hi There".
 Test(code, key)
 {
-	static const uint8_t expected[] = {0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53, 0x5c, 0xa8, 0xaf, 0xce,
-	    0xaf, 0x0b, 0xf1, 0x2b, 0x88, 0x1d, 0xc2, 0x00, 0xc9, 0x83, 0x3d, 0xa7, 0x26, 0xe9, 0x37, 0x6c, 0x2e,
-	    0x32, 0xcf, 0xf7};
+	static const uint8_t expected[] = {0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53, 0x5c, 0xa8, 0xaf,
+	    0xce, 0xaf, 0x0b, 0xf1, 0x2b, 0x88, 0x1d, 0xc2, 0x00, 0xc9, 0x83, 0x3d, 0xa7, 0x26, 0xe9, 0x37,
+	    0x6c, 0x2e, 0x32, 0xcf, 0xf7};
 	struct td_secret key = {.length = 20};
 
 	memset(key.bytes, 0x0b, key.length);
@@ -202,11 +202,12 @@ Test(freshness, what_fails_changes_nothing)
 	cr_expect_eq(td_freshness_accept(&session.i, TD_FRESHNESS_ANSWER, &stamp, I_START + 100 * S),
 	    TD_FRESHNESS_STALE);
 	cr_expect_eq(memcmp(&before, &session.i, sizeof(before)), 0);
-	cr_expect_eq(td_freshness_accept(&session.i, TD_FRESHNESS_ANSWER, &stamp, I_START), TD_FRESHNESS_FRESH);
+	cr_expect_eq(
+	    td_freshness_accept(&session.i, TD_FRESHNESS_ANSWER, &stamp, I_START), TD_FRESHNESS_FRESH);
 }
 
-// What the handshake has shown is not taken again in the session, and an initiator whose message 1 was ahead of
-// the responder's clock goes on from there.
+// What the handshake has shown is not taken again in the session, and an initiator whose message 1 was ahead
+// of the responder's clock goes on from there.
 Test(freshness, handshake_counts)
 {
 	struct td_freshness_stamp stamp;
@@ -238,8 +239,8 @@ Test(freshness, rekeyed)
 	cr_assert_eq(td_freshness_next(&session.i, I_START, &stamp), 0);
 	successor = session.r;
 	td_freshness_key_set(&successor, &other);
-	cr_expect_eq(td_freshness_accept(&successor, TD_FRESHNESS_REQUEST, &stamp, R_START),
-	    TD_FRESHNESS_WRONG_CODE);
+	cr_expect_eq(
+	    td_freshness_accept(&successor, TD_FRESHNESS_REQUEST, &stamp, R_START), TD_FRESHNESS_WRONG_CODE);
 	td_freshness_key_set(&session.i, &other);
 	cr_assert_eq(td_freshness_next(&session.i, I_START, &stamp), 0);
 	cr_expect_eq(
