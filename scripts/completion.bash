@@ -39,7 +39,7 @@ _tandemctl()
 	done
 
 	case $prev in
-	-s | --socket | --key-file | load)
+	-s | --socket | --key-file | --out | --ca-key | --ca-cert | load | gen | pub | cert)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -49,6 +49,10 @@ _tandemctl()
 		;;
 	--protocol)
 		mapfile -t COMPREPLY < <(compgen -W "esp ah" -- "$cur")
+		return
+		;;
+	--type)
+		mapfile -t COMPREPLY < <(compgen -W "x25519 ed25519 ecdsa-p256" -- "$cur")
 		return
 		;;
 	--side)

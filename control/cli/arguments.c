@@ -75,7 +75,7 @@ static int secret_open(const char *path)
 	return -1;
 }
 
-char *td_file_read(const char *path, size_t max, size_t *length)
+char *td_input_read(const char *path, size_t max, size_t *length)
 {
 	int fd = secret_open(path);
 	char *text = fd >= 0 ? calloc(1, max + 2) : NULL;
@@ -117,7 +117,7 @@ static enum td_exit key_read(struct td_call *call, const char *path)
 
 	if (json_object_get(call->params, "key") != NULL)
 		return wrong(call, "give one of --key-file and --key, once", NULL);
-	text = td_file_read(path, KEY_FILE_MAX, &length);
+	text = td_input_read(path, KEY_FILE_MAX, &length);
 	if (text == NULL)
 		return TD_EXIT_USAGE;
 	while (length > 0 && isspace((unsigned char)text[length - 1]))
@@ -268,6 +268,7 @@ static enum td_exit required_check(const struct td_call *call)
 		    [TD_OPERAND_FILE] = "FILE",
 		    [TD_OPERAND_TUNNEL] = "TUNNEL",
 		    [TD_OPERAND_CALL] = "METHOD",
+		    [TD_OPERAND_NAME] = "NAME",
 		};
 		return wrong(call, "missing argument", names[call->command->operand]);
 	}

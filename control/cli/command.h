@@ -31,7 +31,8 @@ enum td_operand_kind {
 	TD_OPERAND_ID,
 	TD_OPERAND_FILE,
 	TD_OPERAND_TUNNEL,
-	TD_OPERAND_CALL
+	TD_OPERAND_CALL,
+	TD_OPERAND_NAME
 };
 
 struct td_call {
@@ -65,7 +66,7 @@ bool td_number_parse(const char *text, unsigned long long max, unsigned long lon
 // The path's contents, at most max bytes, with terminator; "-" is standard input. A file must not be readable
 // by group or others when it is secret. Returns NULL after a message. The caller wipes and frees *length
 // bytes.
-char *td_file_read(const char *path, size_t max, size_t *length);
+char *td_input_read(const char *path, size_t max, size_t *length);
 
 // Prints how a command is used.
 void td_command_usage(const struct td_command *command, bool long_form);
@@ -87,6 +88,10 @@ enum td_exit td_run_capture_start(struct td_call *call);
 enum td_exit td_run_capture_stop(struct td_call *call);
 enum td_exit td_run_ping(struct td_call *call);
 enum td_exit td_run_tunnel_wait(struct td_call *call);
+enum td_exit td_run_key_gen(struct td_call *call);
+enum td_exit td_run_key_pub(struct td_call *call);
+enum td_exit td_run_key_cert(struct td_call *call);
+enum td_exit td_run_key_register(struct td_call *call);
 
 // What people see.
 void td_print_done(const json_t *result);
@@ -101,5 +106,6 @@ void td_print_suites(const json_t *result);
 void td_print_drops(const json_t *result);
 void td_print_capture(const json_t *result);
 void td_print_config(const json_t *result);
+void td_print_key(const json_t *result);
 void td_print_version(const json_t *result);
 void td_print_json(const json_t *result);

@@ -111,6 +111,26 @@ static const struct td_option capture_start_options[] = {
     {"filter", TD_OPTION_TEXT, false, "FILTER", "\"src=PREFIX dst=PREFIX proto=NAME spi=N port=NAME\""},
     {0},
 };
+static const struct td_option key_gen_options[] = {
+    {"type", TD_OPTION_TEXT, false, "x25519|ed25519|ecdsa-p256", "kind of key (default x25519)"},
+    {0},
+};
+static const struct td_option key_pub_options[] = {
+    {"out", TD_OPTION_TEXT, false, "FILE", "new file for it (default: print it)"},
+    {0},
+};
+static const struct td_option key_cert_options[] = {
+    {"id", TD_OPTION_TEXT, true, "ID", "whom it is for: host name, mail address, address or DN"},
+    {"out", TD_OPTION_TEXT, true, "FILE", "new file for the certificate"},
+    {"ca-key", TD_OPTION_TEXT, false, "FILE", "private key of the authority that signs"},
+    {"ca-cert", TD_OPTION_TEXT, false, "FILE", "certificate of that authority"},
+    {"days", TD_OPTION_LOCAL, false, "N", "valid from now for so long (default 3650)"},
+    {0},
+};
+static const struct td_option key_register_options[] = {
+    {"out", TD_OPTION_TEXT, true, "FILE", "new file for the secret, of mode 0600"},
+    {0},
+};
 static const struct td_option no_options[] = {{0}};
 
 #define LIST(noun, method, help, print)                                                                      \
@@ -172,6 +192,14 @@ const struct td_command td_commands[] = {
         td_print_capture},
     {"capture", "stop", "capture.stop", "end the capture", TD_OPERAND_NONE, no_options, td_run_capture_stop,
         td_print_capture},
+    {"key", "gen", NULL, "make a private key in a new file", TD_OPERAND_FILE, key_gen_options, td_run_key_gen,
+        td_print_key},
+    {"key", "pub", NULL, "the public key of a private key", TD_OPERAND_FILE, key_pub_options, td_run_key_pub,
+        td_print_key},
+    {"key", "cert", NULL, "make a certificate for a key", TD_OPERAND_FILE, key_cert_options, td_run_key_cert,
+        td_print_key},
+    {"key", "register", NULL, "make the secret of a peer that has no key of its own", TD_OPERAND_NAME,
+        key_register_options, td_run_key_register, td_print_key},
     {"call", NULL, NULL, "call a method of the control protocol", TD_OPERAND_CALL, no_options, td_run_method,
         td_print_json},
     {"version", NULL, "version", "version of the daemon", TD_OPERAND_NONE, no_options, td_call_run,
@@ -197,6 +225,7 @@ void td_command_usage(const struct td_command *command, bool long_form)
 	    [TD_OPERAND_FILE] = " FILE",
 	    [TD_OPERAND_TUNNEL] = " TUNNEL",
 	    [TD_OPERAND_CALL] = " METHOD [JSON]",
+	    [TD_OPERAND_NAME] = " NAME",
 	};
 	const struct td_option *option;
 	char text[80];
@@ -232,7 +261,7 @@ void td_commands_help(void)
 	     "Commands:");
 	for (command = td_commands; command->noun != NULL; command++)
 		td_command_usage(command, false);
-	puts("\nExit codes: 0 done, 1 the daemon refused, 2 wrong usage, 3 the daemon cannot be reached.");
+	puts("\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon cannot be reached.");
 }
 
 void td_commands_complete(void)

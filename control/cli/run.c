@@ -169,7 +169,7 @@ enum td_exit td_run_sa_load(struct td_call *call)
 	size_t length;
 	char *text;
 
-	text = td_file_read(path, TD_RPC_LINE_MAX, &length);
+	text = td_input_read(path, TD_RPC_LINE_MAX, &length);
 	if (text == NULL)
 		return TD_EXIT_USAGE;
 	root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
