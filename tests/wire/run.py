@@ -9,6 +9,7 @@ a class that takes more than some seconds says about how many in its attribute `
 
 import argparse
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -16,7 +17,6 @@ import time
 import unittest
 
 DIRECTORY = os.path.dirname(os.path.abspath(__file__))
-_suites = []  # what the processes of the pool have in common
 
 
 class TapResult(unittest.TestResult):
@@ -99,11 +99,41 @@ def end_by_signal(number, _frame):
     raise SystemExit(128 + number)
 
 
-def run_suite(number):
-    """In a process of the pool: the reports of one suite."""
-    reports = []
-    _suites[number].run(TapResult(reports.append))
-    return reports
+def run_suites(suites, connection, parents):
+    """One process of several: runs the suites whose numbers come, and reports on each."""
+    for inherited in parents:  # so that the end of the parent is seen
+        inherited.close()
+    while (number := connection.recv()) is not None:
+        reports = []
+        suites[number].run(TapResult(reports.append))
+        connection.send(reports)
+
+
+def run_parallel(suites, jobs):
+    """Yields the report on each test."""
+    numbers = iter(range(len(suites)))
+    processes, connections = [], []
+    try:
+        for _ in range(jobs):
+            ours, theirs = multiprocessing.Pipe()
+            process = multiprocessing.Process(target=run_suites, args=(suites, theirs, [*connections, ours]))
+            process.start()
+            theirs.close()
+            ours.send(next(numbers, None))
+            processes.append(process)
+            connections.append(ours)
+        while connections:
+            for connection in multiprocessing.connection.wait(connections):
+                try:
+                    yield from connection.recv()
+                    connection.send(next(numbers, None))
+                except (EOFError, ConnectionError):  # at its end, or killed: the plan then lacks tests
+                    connections.remove(connection)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
 
 
 def main():
@@ -127,19 +157,17 @@ def main():
         for test in each_test(found)
         if not options.patterns or any(pattern in test.id() for pattern in options.patterns)
     ]
-    _suites.extend(by_class(tests))
     done = bad = 0
-    with open(options.tap or os.devnull, "w", encoding="utf-8") as file, multiprocessing.Pool(options.jobs) as pool:
+    with open(options.tap or os.devnull, "w", encoding="utf-8") as file:
 
         def out(text):
             for stream in (sys.stdout, file):
                 print(text, file=stream, flush=True)
 
         out(f"TAP version 13\n1..{len(tests)}")
-        for reports in pool.imap_unordered(run_suite, range(len(_suites))):
-            for failed, text in reports:
-                done, bad = done + 1, bad + failed
-                out(f"{'not ok' if failed else 'ok'} {done} - {text}")
+        for failed, text in run_parallel(by_class(tests), options.jobs):
+            done, bad = done + 1, bad + failed
+            out(f"{'not ok' if failed else 'ok'} {done} - {text}")
     return 1 if bad or done < len(tests) else 0
 
 

@@ -40,6 +40,8 @@ def secrets_of(log):
 
 
 class Wipe(unittest.TestCase):
+    seconds = 60
+
     def check(self, suite):
         ike, esp = SUITES[suite]
         tunnel = psk_tunnel("wiped", 1, "a", ike, esp)
