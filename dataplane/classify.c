@@ -20,6 +20,7 @@ struct classified {
 	struct rte_mbuf *plain_in[TD_BURST]; // from outside, subject to the inbound policy
 	struct rte_mbuf *transit[TD_BURST]; // from inside, subject to the outbound policy
 	unsigned esp_count, plain_in_count, transit_count;
+	rte_be32_t local; // an IPv4 address of this gateway that a packet of the burst went to, 0: none yet
 };
 
 // What of the headers decides where a packet goes.
@@ -32,11 +33,25 @@ struct headers {
 	bool fragment;
 };
 
-static inline bool is_local(struct rte_mbuf *mbuf)
+static bool is_local(struct rte_mbuf *mbuf)
 {
 	const struct td_adjacency *adjacency = td_ip_route(mbuf);
 
 	return adjacency && adjacency->kind == TD_ADJ_LOCAL;
+}
+
+// The same for a burst from outside, most of which goes to one address of the gateway.
+static inline bool is_local_of(struct rte_mbuf *mbuf, struct classified *out)
+{
+	bool ipv4 = td_ip_family(mbuf) == 4;
+
+	if (likely(ipv4 && out->local && td_ipv4(mbuf)->dst_addr == out->local))
+		return true;
+	if (!is_local(mbuf))
+		return false;
+	if (ipv4)
+		out->local = td_ipv4(mbuf)->dst_addr;
+	return true;
 }
 
 static bool headers_read6(struct rte_mbuf *mbuf, struct headers *headers)
@@ -119,14 +134,11 @@ static bool udp_enter(
 	return true;
 }
 
-// A whole packet for the gateway: ESP, AH and IKE are taken out. False: it was taken.
-static inline bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
+// A whole packet for the gateway, but not plain ESP: AH, ESP in UDP and IKE are taken out. False: it was
+// taken.
+static bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
     const struct headers *headers, struct classified *out)
 {
-	if (headers->protocol == IPPROTO_ESP) {
-		esp_enter(mbuf, headers, false, out);
-		return false;
-	}
 	if (headers->protocol == IPPROTO_AH) {
 		ah_enter(mbuf, headers, out);
 		return false;
@@ -146,7 +158,7 @@ static inline bool local_enter(struct td_worker *worker, uint8_t port, struct rt
 static __rte_always_inline void from_outside(struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf,
     struct headers *headers, struct classified *out)
 {
-	if (is_local(mbuf)) {
+	if (is_local_of(mbuf, out)) {
 		// Reassembly comes before decryption (RFC 4303 3.4.1), and before policy, which wants ports.
 		if (headers->fragment) {
 			bool protected = headers->datagram == IPPROTO_ESP || headers->datagram == IPPROTO_AH;
@@ -160,6 +172,10 @@ static __rte_always_inline void from_outside(struct td_worker *worker, uint8_t p
 				td_drop(worker, mbuf, TD_DROP_IP_HEADER);
 				return;
 			}
+		}
+		if (likely(headers->protocol == IPPROTO_ESP)) {
+			esp_enter(mbuf, headers, false, out);
+			return;
 		}
 		if (!local_enter(worker, port, mbuf, headers, out))
 			return;
@@ -316,6 +332,7 @@ void td_classify(struct td_worker *worker, uint8_t port, struct rte_mbuf **mbufs
 	struct classified out;
 
 	out.esp_count = out.plain_in_count = out.transit_count = 0;
+	out.local = 0;
 	for (unsigned i = 0; i < count; i++) {
 		if (i + 4 < count)
 			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 4], void *));

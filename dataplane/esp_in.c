@@ -19,7 +19,7 @@ struct pending {
 	struct td_sa_in *sa;
 	uint64_t sequence;
 	uint16_t outer_length; // bytes of the ESP packet
-	struct td_ip source; // outer
+	struct td_ip source; // outer; UDP-encapsulated
 	rte_be16_t source_port; // UDP-encapsulated
 	uint8_t outer_tos;
 	bool dummy; // no inner packet (RFC 4303 2.6)
@@ -79,24 +79,19 @@ static void unknown_spi(struct td_worker *worker, struct rte_mbuf *mbuf, uint32_
 	td_drop(worker, mbuf, late ? TD_DROP_ESP_SPI_LATE : TD_DROP_ESP_SPI_UNKNOWN);
 }
 
-// The SA for a packet, NULL when the packet was handed to the owner or dropped.
-static struct td_sa_in *sa_select(struct td_worker *worker, struct rte_mbuf *mbuf)
+// A packet for which this worker has no SA: it is handed to the owner of one, or dropped.
+static void sa_missing(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
 	uint16_t offset = td_packet(mbuf)->esp_offset;
 
 	if (mbuf->data_len < offset + sizeof(struct rte_esp_hdr)) {
 		td_drop(worker, mbuf, TD_DROP_ESP_SHORT);
-		return NULL;
+		return;
 	}
 	uint32_t spi =
 	    rte_be_to_cpu_32(rte_pktmbuf_mtod_offset(mbuf, const struct rte_esp_hdr *, offset)->spi);
-	// SPI 0 marks an empty slot of the table.
-	struct td_sa_in *sa = spi ? td_spi_table_find(&worker->spi_table, spi) : NULL;
-	if (likely(sa != NULL))
-		return sa;
 	if (spi < TD_SPI_MIN || !owner_find(worker, mbuf, spi))
 		unknown_spi(worker, mbuf, spi);
-	return NULL;
 }
 
 // ---- checks before authentication -------------------------------------------------------------
@@ -108,13 +103,13 @@ static enum td_drop replay_reason(enum td_replay_verdict verdict)
 
 // Whether the outer addresses are the SA's. Behind a NAT the source is whatever the NAT made of it: there the
 // ICV alone says who sent the packet.
-static bool outer_matches(const struct td_sa_in *sa, struct rte_mbuf *mbuf)
+static inline bool outer_matches(const struct td_sa_in *sa, struct rte_mbuf *mbuf)
 {
 	uint8_t family = td_ip_family(mbuf);
 
 	if (family != sa->outer_family)
 		return false;
-	if (family == 4)
+	if (likely(family == 4))
 		return memcmp(&td_ipv4(mbuf)->dst_addr, sa->local, 4) == 0 &&
 		       (sa->udp || memcmp(&td_ipv4(mbuf)->src_addr, sa->remote, 4) == 0);
 	return memcmp(td_ipv6(mbuf)->dst_addr, sa->local, 16) == 0 &&
@@ -146,7 +141,7 @@ static void ah_place(struct td_crypt_op *op, struct rte_mbuf *mbuf)
 
 // Checks what can be checked cheaply and fills in *op and *pending. Returns TD_DROP_COUNT when the
 // packet goes on to decryption.
-static enum td_drop prepare(
+static __rte_always_inline enum td_drop prepare(
     struct td_sa_in *sa, struct rte_mbuf *mbuf, struct pending *pending, struct td_crypt_op *op)
 {
 	const struct td_suite *suite = sa->suite;
@@ -179,14 +174,13 @@ static enum td_drop prepare(
 		td_counter_add(&sa->replayed, 1);
 		return replay_reason(verdict);
 	}
-	*pending = (struct pending){
-	    .mbuf = mbuf,
-	    .sa = sa,
-	    .sequence = sequence,
-	    .outer_length = mbuf->data_len,
-	    .outer_tos = td_ip_tos(mbuf),
-	};
-	if (sa->udp) {
+	pending->mbuf = mbuf;
+	pending->sa = sa;
+	pending->sequence = sequence;
+	pending->outer_length = mbuf->data_len;
+	pending->outer_tos = td_ip_tos(mbuf);
+	pending->dummy = false;
+	if (unlikely(sa->udp)) {
 		pending->source = td_ip_source(mbuf);
 		pending->source_port =
 		    ((const struct rte_udp_hdr *)(start - sizeof(struct rte_udp_hdr)))->src_port;
@@ -265,12 +259,22 @@ static void sa_advance(struct td_worker *worker, struct td_sa_in *sa, uint64_t s
 		limits_check(worker, sa);
 }
 
-static bool padding_valid(const uint8_t *trailer, uint32_t length)
+// 1, 2, 3, ... in front of the trailer, which is length bytes from the start of the data.
+static inline bool padding_valid(const uint8_t *trailer, uint32_t length)
 {
 	uint32_t pad = trailer[0];
+	uint64_t word;
 
-	return pad + sizeof(struct td_esp_trailer) <= length &&
-	       memcmp(trailer - pad, td_esp_padding, pad) == 0;
+	if (unlikely(pad + sizeof(struct td_esp_trailer) > length))
+		return false;
+	if (pad == 0)
+		return true;
+	if (unlikely(pad > sizeof(word)))
+		return memcmp(trailer - pad, td_esp_padding, pad) == 0;
+	// All at once: at least the ESP header stands in front of the data, so that there is a word to read.
+	// Its last bytes, on this little-endian CPU the upper ones, are the padding.
+	memcpy(&word, trailer - sizeof(word), sizeof(word));
+	return (word ^ 0x0807060504030201ull << (64 - 8 * pad)) >> (64 - 8 * pad) == 0;
 }
 
 // A UDP-encapsulated peer sent its newest packet from another address or port: outbound packets are to follow
@@ -298,7 +302,7 @@ static void peer_follow(struct td_worker *worker, struct td_sa_in *sa, const str
 
 // Tunnel mode: the inner packet starts where the data does. What lies behind its own length is traffic
 // flow confidentiality padding (RFC 4303 2.7).
-static enum td_drop unwrap_tunnel(
+static inline enum td_drop unwrap_tunnel(
     const struct pending *pending, const uint8_t *data, uint32_t length, uint8_t next_header)
 {
 	struct rte_mbuf *mbuf = pending->mbuf;
@@ -439,10 +443,13 @@ static unsigned open_all(
 	for (unsigned i = 0; i < count; i++) {
 		enum td_drop reason = reveal(worker, &pending[i], &ops[i]);
 
-		if (reason == TD_DROP_COUNT)
-			pending[bare++] = pending[i];
-		else
+		if (unlikely(reason != TD_DROP_COUNT)) {
 			td_drop(worker, pending[i].mbuf, reason);
+			continue;
+		}
+		if (unlikely(bare != i))
+			pending[bare] = pending[i];
+		bare++;
 	}
 	return bare;
 }
@@ -533,17 +540,54 @@ static void prepared_trace(
 	    sa->esn ? td_replay_infer(&sa->replay, low) : low, verdict);
 }
 
+// This worker's SA for each packet, NULL where there is none or the packet does not tell. Whatever the
+// packets will need of SAs that are not in the cache is fetched for all of them at once.
+static void sas_find(
+    const struct td_worker *worker, struct rte_mbuf **mbufs, struct td_sa_in **sas, unsigned count)
+{
+	uint32_t spis[TD_BURST], last = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint16_t offset = td_packet(mbufs[i])->esp_offset;
+
+		spis[i] = 0;
+		if (likely(mbufs[i]->data_len >= offset + sizeof(struct rte_esp_hdr)))
+			spis[i] = rte_be_to_cpu_32(
+			    rte_pktmbuf_mtod_offset(mbufs[i], const struct rte_esp_hdr *, offset)->spi);
+		if (unlikely(spis[i] != last))
+			td_spi_table_prefetch(&worker->spi_table, spis[i]);
+		last = spis[i];
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (likely(i && spis[i] == spis[i - 1])) {
+			sas[i] = sas[i - 1];
+			continue;
+		}
+		// SPI 0 marks an empty slot of the table.
+		sas[i] = spis[i] ? td_spi_table_find(&worker->spi_table, spis[i]) : NULL;
+		if (sas[i])
+			td_sa_in_prefetch(sas[i]);
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (unlikely(i == 0 || sas[i] != sas[i - 1]) && sas[i])
+			td_sa_in_prefetch_more(sas[i]);
+}
+
 void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
 {
+	struct td_sa_in *sas[TD_BURST];
 	struct pending pending[TD_BURST];
 	struct td_crypt_op ops[TD_BURST];
 	unsigned ready = 0;
 
+	sas_find(worker, mbufs, sas, count);
 	for (unsigned i = 0; i < count; i++) {
-		struct td_sa_in *sa = sa_select(worker, mbufs[i]);
+		struct td_sa_in *sa = sas[i];
 
-		if (!sa)
+		if (unlikely(!sa)) {
+			sa_missing(worker, mbufs[i]);
 			continue;
+		}
 		enum td_drop reason = prepare(sa, mbufs[i], &pending[ready], &ops[ready]);
 		if (reason == TD_DROP_COUNT) {
 			ready++;

@@ -419,19 +419,21 @@ static void sas_find(
     const struct td_worker *worker, struct rte_mbuf **mbufs, struct td_sa_out **sas, unsigned count)
 {
 	const struct td_dp_tunnel *tunnels[TD_BURST];
+	uint32_t last = UINT32_MAX;
 
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t id = td_packet(mbufs[i])->tunnel;
 
-		if (i && tunnels[i - 1] && tunnels[i - 1]->id == id) {
+		if (likely(id == last)) {
 			tunnels[i] = tunnels[i - 1];
 			continue;
 		}
+		last = id;
 		tunnels[i] = td_tunnel_at(id);
 		rte_prefetch0(tunnels[i]);
 	}
 	for (unsigned i = 0; i < count; i++) {
-		if (i && tunnels[i] == tunnels[i - 1]) {
+		if (likely(i && tunnels[i] == tunnels[i - 1])) {
 			sas[i] = sas[i - 1];
 			continue;
 		}
@@ -441,7 +443,7 @@ static void sas_find(
 			td_sa_out_prefetch(sas[i]);
 	}
 	for (unsigned i = 0; i < count; i++)
-		if (sas[i] && (i == 0 || sas[i] != sas[i - 1]))
+		if (unlikely(i == 0 || sas[i] != sas[i - 1]) && sas[i])
 			td_sa_out_prefetch_more(sas[i]);
 }
 

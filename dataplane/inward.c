@@ -26,7 +26,9 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 		// into another tunnel, and nothing that was protected leaves in plaintext unasked.
 		bool to_inside = adjacency && adjacency->kind != TD_ADJ_BLACKHOLE &&
 		                 td_dp.ports[adjacency->port].config.role == TD_ROLE_INSIDE;
-		if (to_inside)
+		if (likely(to_inside && adjacency->kind == TD_ADJ_RESOLVED && !worker->watched))
+			td_forward_resolved(worker, mbuf, adjacency);
+		else if (to_inside)
 			inside[inside_count++] = mbuf;
 		else
 			outside[outside_count++] = mbuf;

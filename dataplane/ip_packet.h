@@ -89,6 +89,7 @@ static inline bool td_ipv4_checksum_good(const struct rte_ipv4_hdr *ip)
 		return rte_ipv4_cksum(ip) == 0;
 	// RFC 1071: words of any size add up alike.
 	memcpy(words, ip, sizeof(words));
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		sum += words[i];
 	sum = (sum & UINT32_MAX) + (sum >> 32);
@@ -97,24 +98,32 @@ static inline bool td_ipv4_checksum_good(const struct rte_ipv4_hdr *ip)
 	return (sum & UINT16_MAX) + (sum >> 16) == UINT16_MAX;
 }
 
-static inline enum td_drop td_ipv4_check(
+// RFC 1122 3.2.1.3: never a source address. 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3.
+static inline bool td_ipv4_source_valid(const struct rte_ipv4_hdr *ip)
+{
+	uint8_t first = *(const uint8_t *)&ip->src_addr;
+
+	return first != 0 && first != 127 && first < 224;
+}
+
+static __rte_always_inline enum td_drop td_ipv4_check(
     const struct rte_ipv4_hdr *ip, uint32_t length, bool verify_checksum, uint16_t *total)
 {
-	if (length < sizeof(*ip))
+	unsigned header = sizeof(*ip);
+
+	if (unlikely(length < sizeof(*ip)))
 		return TD_DROP_RX_RUNT;
-	unsigned header = rte_ipv4_hdr_len(ip);
-	if (header < sizeof(*ip) || header > length)
-		return TD_DROP_IP_HEADER;
+	if (unlikely(ip->version_ihl != RTE_IPV4_VHL_DEF)) {
+		header = rte_ipv4_hdr_len(ip);
+		if (header < sizeof(*ip) || header > length)
+			return TD_DROP_IP_HEADER;
+	}
 	*total = rte_be_to_cpu_16(ip->total_length);
-	if (*total < header || *total > length)
+	if (unlikely(*total < header || *total > length))
 		return TD_DROP_IP_LENGTH;
-	if (verify_checksum && !td_ipv4_checksum_good(ip))
+	if (unlikely(verify_checksum && !td_ipv4_checksum_good(ip)))
 		return TD_DROP_IP_CHECKSUM;
-	// RFC 1122 3.2.1.3: never a source address. 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3.
-	uint32_t source = rte_be_to_cpu_32(ip->src_addr);
-	if (source >> 24 == 0 || source >> 24 == 127 || source >> 29 == 7)
-		return TD_DROP_IP_SOURCE;
-	return TD_DROP_COUNT;
+	return likely(td_ipv4_source_valid(ip)) ? TD_DROP_COUNT : TD_DROP_IP_SOURCE;
 }
 
 enum td_drop td_ipv6_check(const struct rte_ipv6_hdr *ip, uint32_t length, uint16_t *total);
@@ -122,7 +131,7 @@ enum td_drop td_ipv6_check(const struct rte_ipv6_hdr *ip, uint32_t length, uint1
 // Checks the header of a packet of which length bytes are there: version, lengths, source address; the IPv4
 // checksum where verify_checksum says so. Returns TD_DROP_COUNT and the packet's own length in *total, or the
 // reason to drop it.
-static inline enum td_drop td_ip_check(
+static __rte_always_inline enum td_drop td_ip_check(
     const uint8_t *packet, uint32_t length, bool verify_checksum, uint16_t *total)
 {
 	if (length == 0)

@@ -17,10 +17,13 @@ enum td_hits_number {
 static inline void td_policy_hits_count(
     struct td_worker *worker, const struct td_policy_rule *const *rules, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t number = rules[i] ? rules[i]->hits : TD_HITS_UNMATCHED;
+	// Packets of one flow follow each other.
+	for (unsigned start = 0, end; start < count; start = end) {
+		uint32_t number = rules[start] ? rules[start]->hits : TD_HITS_UNMATCHED;
 
-		td_counter_add(&worker->hits[number / TD_HITS_CHUNK][number % TD_HITS_CHUNK], 1);
+		for (end = start + 1; end < count && rules[end] == rules[start]; end++)
+			;
+		td_counter_add(&worker->hits[number / TD_HITS_CHUNK][number % TD_HITS_CHUNK], end - start);
 	}
 }
 

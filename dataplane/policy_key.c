@@ -17,9 +17,11 @@ static void ipv6_fill(
 	key->protocol = upper.protocol;
 	memcpy(key->local, outbound ? ip->src_addr : ip->dst_addr, sizeof(key->local));
 	memcpy(key->remote, outbound ? ip->dst_addr : ip->src_addr, sizeof(key->remote));
-	if (upper.first)
-		td_policy_key_ports(
-		    key, IPPROTO_ICMPV6, (const uint8_t *)ip + upper.offset, length - upper.offset, outbound);
+	if (!upper.first)
+		return;
+	uint32_t ports = td_policy_key_ports(upper.protocol, IPPROTO_ICMPV6,
+	    (const uint8_t *)ip + upper.offset, length - upper.offset, outbound);
+	memcpy(key->ports, &ports, sizeof(ports));
 }
 
 void td_policy_key_fill6(struct td_policy_key *key, const struct rte_mbuf *mbuf, bool outbound)

@@ -139,7 +139,7 @@ static inline bool td_sa_out_is_due(const struct td_sa_out *sa)
 	return sa->sequence >= sa->check_sequence || sa->bytes >= sa->check_bytes;
 }
 
-// The lines of an outbound SA that every packet needs; and then what these point to.
+// The lines of an SA that every packet needs; and then what these point to.
 static inline void td_sa_out_prefetch(const struct td_sa_out *sa)
 {
 	rte_prefetch0(sa);
@@ -151,8 +151,22 @@ static inline void td_sa_out_prefetch(const struct td_sa_out *sa)
 
 static inline void td_schedule_prefetch(const void *schedule)
 {
+#pragma GCC unroll 8
 	for (unsigned offset = 0; offset < TD_SCHEDULE_PREFETCH_BYTES; offset += RTE_CACHE_LINE_SIZE)
 		rte_prefetch0((const uint8_t *)schedule + offset);
+}
+
+static inline void td_sa_in_prefetch(const struct td_sa_in *sa)
+{
+	rte_prefetch0(sa);
+	rte_prefetch0(&sa->tunnel);
+	rte_prefetch0(sa->local);
+}
+
+static inline void td_sa_in_prefetch_more(const struct td_sa_in *sa)
+{
+	rte_prefetch0(&sa->bitmap[(sa->replay.top >> 6) & sa->replay.word_mask]);
+	td_schedule_prefetch(sa->schedule);
 }
 
 static inline void td_sa_out_prefetch_more(const struct td_sa_out *sa)
