@@ -201,6 +201,7 @@ run_all()
 		demo "keys that live for 100 ms, messages lost" --rollovers 100 --life-ms 100 --control-loss 20
 		check bench-micro-quick "$ROOT/build/bench/micro" --quick
 		check bench-path-quick "$ROOT/build/bench/path" --quick
+		check instructions "$ROOT/scripts/instructions"
 		check bench-handshake-quick "$ROOT/build/bench/handshake" --quick
 	fi
 	[ -n "$fast" ] && return

@@ -74,17 +74,54 @@ static int options_parse(int argc, char **argv, struct options *options)
 	return -1;
 }
 
-static bool is_wanted(const struct options *options, const struct td_path_row *row)
+// Direction, suite, size and tunnels, as words.
+static void row_name(const struct td_path_row *row, char *name, size_t size)
 {
-	char size[16], tunnel_count[16];
+	char bytes[16] = "imix";
 
-	snprintf(size, sizeof(size), row->size == TD_PATH_IMIX ? "imix" : "%u", row->size);
-	snprintf(tunnel_count, sizeof(tunnel_count), "%u", row->tunnels);
-	for (char **pattern = options->patterns; *pattern; pattern++)
-		if (strcmp(*pattern, td_path_direction_names[row->direction]) && strcmp(*pattern, size) &&
-		    strcmp(*pattern, tunnel_count) && strcmp(*pattern, td_dp_suite_info(row->suite)->name))
+	if (row->size != TD_PATH_IMIX)
+		snprintf(bytes, sizeof(bytes), "%u", row->size);
+	snprintf(name, size, "%s %s %s %u", td_path_direction_names[row->direction],
+	    td_dp_suite_info(row->suite)->name, bytes, row->tunnels);
+}
+
+// Whether the row's name has the word, which ends at a comma or with its text.
+static bool has_word(const struct td_path_row *row, const char *word)
+{
+	size_t length = strcspn(word, ",");
+	char name[64], *rest = name;
+
+	row_name(row, name, sizeof(name));
+	for (char *one; (one = strsep(&rest, " "));)
+		if (strlen(one) == length && strncmp(one, word, length) == 0)
+			return true;
+	return false;
+}
+
+static bool has_words(const struct td_path_row *row, const char *words)
+{
+	for (const char *word = words; word; word = strchr(word, ',') ? strchr(word, ',') + 1 : NULL)
+		if (!has_word(row, word))
 			return false;
 	return true;
+}
+
+// All words without a comma, and one of the lists with commas, as far as there are any.
+static bool is_wanted(const struct options *options, const struct td_path_row *row)
+{
+	bool lists = false, listed = false;
+
+	for (char **pattern = options->patterns; *pattern; pattern++) {
+		bool has = has_words(row, *pattern);
+
+		if (strchr(*pattern, ',')) {
+			lists = true;
+			listed |= has;
+		} else if (!has) {
+			return false;
+		}
+	}
+	return listed || !lists;
 }
 
 struct run {
@@ -98,6 +135,7 @@ struct run {
 static void row_run(struct run *run, const struct td_path_row *row)
 {
 	struct td_path_result result;
+	char name[64];
 
 	if (!is_wanted(run->options, row))
 		return;
@@ -113,6 +151,9 @@ static void row_run(struct run *run, const struct td_path_row *row)
 	run->done++;
 	if (!run->report) {
 		run->failed |= !td_path_count(&packets, row, run->options->passes);
+		row_name(row, name, sizeof(name));
+		puts(name);
+		fflush(stdout);
 		return;
 	}
 	td_path_measure(&packets, row, run->options->quick, &result);

@@ -42,3 +42,5 @@ void td_path_measure(struct td_path_packets *packets, const struct td_path_row *
 bool td_path_count(struct td_path_packets *packets, const struct td_path_row *row, unsigned passes);
 // One pass; nothing but the worker's loop is below it.
 void td_path_counted(unsigned packets);
+// Behind the passes of a row: where a profiler may end a report.
+void td_path_row_counted(void);
