@@ -2,9 +2,9 @@
 #include "dataplane/outer.h"
 
 #include "dataplane/esp.h"
+#include "dataplane/slab.h"
 
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void template_ipv4(struct rte_ipv4_hdr *ip, const struct td_sa_params *params, uint8_t protocol)
@@ -31,7 +31,7 @@ static void template_ipv6(struct rte_ipv6_hdr *ip, const struct td_sa_params *pa
 
 struct td_outer *td_outer_create(const struct td_sa_params *params)
 {
-	struct td_outer *outer = calloc(1, sizeof(*outer));
+	struct td_outer *outer = td_slab_alloc(sizeof(*outer));
 	bool udp = params->udp_remote_port != 0;
 	bool ah = td_dp_suite_info(params->suite)->protocol == TD_SA_AH;
 	uint8_t protocol = udp ? IPPROTO_UDP : ah ? IPPROTO_AH : IPPROTO_ESP;
@@ -67,7 +67,7 @@ struct td_outer *td_outer_create(const struct td_sa_params *params)
 struct td_outer *td_outer_copy(
     const struct td_outer *outer, const struct td_ip *remote, uint16_t udp_remote_port)
 {
-	struct td_outer *copy = malloc(sizeof(*copy));
+	struct td_outer *copy = td_slab_alloc(sizeof(*copy));
 
 	if (!copy)
 		return NULL;
@@ -88,7 +88,7 @@ struct td_outer *td_outer_copy(
 
 void td_outer_free(struct td_outer *outer)
 {
-	free(outer);
+	td_slab_free(outer, sizeof(*outer));
 }
 
 void td_outer_fill_udp(const struct td_outer *outer, uint8_t *start, uint32_t esp_bytes)

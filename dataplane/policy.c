@@ -61,9 +61,7 @@ void td_policy_lookup(const struct td_policy_set *set, bool outbound, struct rte
 	}
 	if (set && count)
 		td_policy_match(set, outbound, keys, rules, count);
-	for (unsigned i = 0; i < count; i++)
-		if (!rules[i] && keys[i].family)
-			rules[i] = td_policy_route_find(&keys[i]);
+	td_policy_routes_find(keys, rules, count);
 }
 
 // ---- checking, control thread

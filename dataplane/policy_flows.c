@@ -65,6 +65,15 @@ static __rte_always_inline void rules_find(const struct td_policy_set *set, bool
 		flows_learn(set, outbound, generation, keys, places, rules, missed, missed_count);
 }
 
+static inline bool all_found(const struct td_policy_rule *const *rules, unsigned count)
+{
+	bool found = true;
+
+	for (unsigned i = 0; i < count; i++)
+		found &= rules[i] != NULL;
+	return found;
+}
+
 void td_policy_find(struct td_worker *worker, bool outbound, struct rte_mbuf *const *mbufs,
     const struct td_policy_rule **rules, unsigned count)
 {
@@ -86,7 +95,6 @@ void td_policy_find(struct td_worker *worker, bool outbound, struct rte_mbuf *co
 	}
 	if (remember)
 		rules_find(set, outbound, generation, keys, places, rules, count);
-	for (unsigned i = 0; i < count; i++)
-		if (unlikely(!rules[i]) && keys[i].family)
-			rules[i] = td_policy_route_find(&keys[i]);
+	if (unlikely(!all_found(rules, count)))
+		td_policy_routes_find(keys, rules, count);
 }

@@ -3,8 +3,10 @@
 
 #include "dataplane/policy_hits.h"
 #include "dataplane/route6.h"
+#include "dataplane/slab.h"
 
 #include <errno.h>
+#include <rte_prefetch.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,17 +42,34 @@ static struct td_route6 **table_of(uint8_t family)
 	return &tables[family == 6];
 }
 
-const struct td_policy_rule *td_policy_route_find(const struct td_policy_key *key)
+void td_policy_routes_find(
+    const struct td_policy_key *keys, const struct td_policy_rule **rules, unsigned count)
 {
-	// Pairs with the release in table_get.
-	const struct td_route6 *table = __atomic_load_n(table_of(key->family), __ATOMIC_ACQUIRE);
+	struct slot *const *places[TD_BURST];
 
-	if (!table)
-		return NULL;
-	uint32_t index = td_route6_lookup(table, (const uint8_t *)key->remote);
-	// Pairs with the release in slot_publish: the rule is complete.
-	const struct slot *slot = __atomic_load_n(&slots[index], __ATOMIC_ACQUIRE);
-	return slot ? &slot->rule : NULL;
+	// Step by step for all, so that what is not in the cache comes for all of them at once.
+	for (unsigned i = 0; i < count; i++) {
+		// Pairs with the release in table_get.
+		const struct td_route6 *table =
+		    keys[i].family ? __atomic_load_n(table_of(keys[i].family), __ATOMIC_ACQUIRE) : NULL;
+		uint32_t index =
+		    !rules[i] && table ? td_route6_lookup(table, (const uint8_t *)keys[i].remote) : 0;
+
+		places[i] = &slots[index];
+		rte_prefetch0(places[i]);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		// Pairs with the release in slot_publish: the rule is complete.
+		const struct slot *slot = __atomic_load_n(places[i], __ATOMIC_ACQUIRE);
+
+		if (!slot)
+			continue;
+		rte_prefetch0(slot);
+		rules[i] = &slot->rule;
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (places[i] != slots)
+			rte_prefetch0(rules[i] ? rules[i]->tunnel : NULL);
 }
 
 static int route_compare(const void *a, const void *b)
@@ -85,7 +104,7 @@ static struct td_route6 *table_get(uint8_t family)
 	struct td_route6 **place = table_of(family);
 
 	if (!*place)
-		// Pairs with the acquire in td_policy_route_find.
+		// Pairs with the acquire in td_policy_routes_find.
 		__atomic_store_n(
 		    place, td_route6_create("tunnels", TD_TUNNEL_ROUTES_MAX, GROUPS_MAX), __ATOMIC_RELEASE);
 	return *place;
@@ -93,14 +112,14 @@ static struct td_route6 *table_get(uint8_t family)
 
 static void slot_release(struct td_retired *retired)
 {
-	free(RTE_PTR_SUB(retired, offsetof(struct slot, retired)));
+	td_slab_free(RTE_PTR_SUB(retired, offsetof(struct slot, retired)), sizeof(struct slot));
 }
 
 static void slot_publish(uint32_t index, struct slot *slot)
 {
 	struct slot *old = slots[index];
 
-	// Pairs with the acquire in td_policy_route_find.
+	// Pairs with the acquire in td_policy_routes_find.
 	__atomic_store_n(&slots[index], slot, __ATOMIC_RELEASE);
 	if (old)
 		td_rcu_retire(&old->retired, slot_release);
@@ -190,13 +209,13 @@ int td_dp_tunnel_route_set(const struct td_prefix *prefix, struct td_dp_tunnel *
 	if (!tunnel || !prefix_normalise(prefix, &normal))
 		return -EINVAL;
 	struct td_route6 *table = table_get(normal.ip.family);
-	struct slot *slot = calloc(1, sizeof(*slot));
+	struct slot *slot = td_slab_alloc(sizeof(*slot));
 	if (!slot)
 		return -ENOMEM;
 	slot->rule = (struct td_policy_rule){TD_POLICY_PROTECT, TD_HITS_UNREAD, tunnel};
 	int result = table ? route_set(table, &normal, slot) : -ENOMEM;
 	if (result)
-		free(slot);
+		td_slab_free(slot, sizeof(*slot));
 	return result;
 }
 

@@ -6,8 +6,9 @@
 #include "dataplane/policy.h"
 #include "dataplane/policy_key.h"
 
-// The rule of the longest prefix that covers the remote address of a key, NULL when there is none. Any
-// worker, inside a read-side section; the rule lives until its end.
-const struct td_policy_rule *td_policy_route_find(const struct td_policy_key *key);
+// For the keys whose rule is NULL: that of the longest prefix that covers their remote address, or still
+// NULL. Any worker, inside a read-side section; the rules live until its end.
+void td_policy_routes_find(
+    const struct td_policy_key *keys, const struct td_policy_rule **rules, unsigned count);
 // Control thread: removes all routes; call td_rcu_drain behind it.
 void td_policy_route_fini(void);

@@ -44,6 +44,8 @@ struct td_dp_tunnel *td_dp_tunnel_create(uint32_t id)
 
 		if (map == MAP_FAILED)
 			return NULL;
+		// Advice only: numbers of many tunnels lie far apart.
+		(void)madvise(map, TD_TUNNELS_MAX * sizeof(td_tunnels[0]), MADV_HUGEPAGE);
 		td_tunnels = map;
 	}
 	struct td_dp_tunnel *tunnel = td_slab_alloc(tunnel_bytes());
