@@ -169,12 +169,12 @@ static int hop_publish(const struct next_hop *hop, const uint8_t *mac)
 	adjacency->kind = mac ? TD_ADJ_RESOLVED : kinds[key->kind];
 	adjacency->port = key->port;
 	adjacency->family = key->ip.family;
-	adjacency->mtu = (uint16_t)td_dp.ports[key->port].config.mtu;
 	if (key->ip.family == 4)
 		adjacency->next_hop = td_ip_v4(&key->ip);
 	else
 		memcpy(adjacency->next_hop6, key->ip.bytes, sizeof(adjacency->next_hop6));
 	if (mac) {
+		adjacency->mtu = (uint16_t)td_dp.ports[key->port].config.mtu;
 		memcpy(&adjacency->ether.dst_addr, mac, RTE_ETHER_ADDR_LEN);
 		adjacency->ether.src_addr = td_dp.ports[key->port].mac;
 		adjacency->ether.ether_type =

@@ -24,7 +24,7 @@ struct td_adjacency {
 	enum td_adjacency_kind kind;
 	uint8_t port;
 	uint8_t family; // 4 or 6
-	uint16_t mtu; // of the port
+	uint16_t mtu; // of the port; for RESOLVED
 	// For UNRESOLVED and RESOLVED: that of the family.
 	uint32_t next_hop; // IPv4, host order
 	uint8_t next_hop6[16];
