@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <rte_malloc.h>
 #include <string.h>
 #include <time.h>
 
@@ -122,14 +123,26 @@ static inline uint16_t packet_write(const struct packet *packet, uint8_t bytes[6
 	return header + 4;
 }
 
+// Every packet is also looked up as a worker does, which learns its flow and then remembers it: it has to
+// find the same, whatever has changed since it met the flow last.
 static inline const struct td_policy_rule *rule_of(bool outbound, const struct packet *packet)
 {
+	static struct td_worker *worker;
 	uint8_t bytes[64];
 	struct rte_mbuf mbuf = {.buf_addr = bytes, .data_len = packet_write(packet, bytes)};
 	struct rte_mbuf *mbufs[] = {&mbuf};
 	const struct td_policy_rule *rule;
 
+	if (!worker)
+		worker = rte_zmalloc("worker", sizeof(*worker), RTE_CACHE_LINE_SIZE);
+	cr_assert_not_null(worker);
 	td_policy_lookup(td_dp.policies, outbound, mbufs, &rule, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct td_policy_rule *found;
+
+		td_policy_find(worker, outbound, mbufs, &found, 1);
+		cr_expect_eq(found, rule, "%s", i ? "remembered" : "learnt");
+	}
 	return rule;
 }
 
