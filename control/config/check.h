@@ -22,6 +22,9 @@ void td_config_check_ports(const struct td_config_check *check);
 int td_config_check_routes(const struct td_config_check *check);
 int td_config_check_tunnels(const struct td_config_check *check);
 int td_config_check_ike(const struct td_config_check *check);
+// Whether a tunnel negotiates by the one-round-trip exchange; what it says about it, and who is whom.
+bool td_config_check_onertt(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_ike_config *ike);
 int td_config_check_policies(const struct td_config_check *check);
 
 // Element i of a list of the file, or NULL when it is not a group, and so was not read.

@@ -37,15 +37,19 @@ static void refuse_without_credentials(const struct td_config_check *check, conf
 		if (section->keys[i].flags & TD_CONFIG_PART &&
 		    td_config_key_given(group, section->keys[i].name))
 			td_config_report_key(check->report, group, section->keys[i].name,
-			    "is given without psk_file or key_file; allowed is what IKEv2 needs with one of "
-			    "them only");
+			    "is given without psk_file or key_file; allowed is what a negotiation needs with "
+			    "one "
+			    "of them only");
 }
 
-static void check_credentials(const struct td_config_check *check, config_setting_t *group)
+static void check_credentials(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_ike_config *ike)
 {
 	static const char *const others[] = {
 	    "key_file", "certificate_file", "authority_file", "remote_key_file"};
 
+	if (td_config_check_onertt(check, group, ike))
+		return;
 	if (!is_given(group, "psk_file") && !is_given(group, "key_file")) {
 		refuse_without_credentials(check, group);
 	} else if (!is_given(group, "psk_file")) {
@@ -124,6 +128,7 @@ static void check_times(
 	    check, group, "rekey_packets", limits->soft_packets, "life_packets", limits->hard_packets);
 	check_timer(check, group, "ike_rekey_ms", ike->ike_rekey_ms);
 	check_timer(check, group, "liveness_ms", ike->liveness_ms);
+	check_timer(check, group, "session_ms", ike->session_ms);
 }
 
 // What is in a file shows when the daemon reads it. A file that this process may not look at may still be
@@ -304,7 +309,7 @@ int td_config_check_ike(const struct td_config_check *check)
 		check_any(check, group, tunnel);
 		if (!tunnel->ike)
 			continue;
-		check_credentials(check, group);
+		check_credentials(check, group, tunnel->ike);
 		check_ports(check, group);
 		check_times(check, group, tunnel->ike);
 		check_files(check, group, tunnel->ike);

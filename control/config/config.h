@@ -7,6 +7,7 @@
 #include "common/ip.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "control/onertt/options.h"
 #include "dataplane/publish.h"
 
 #include <stdbool.h>
@@ -39,8 +40,9 @@ enum td_tunnel_start { TD_TUNNEL_BOOT, TD_TUNNEL_TRAP, TD_TUNNEL_RESPOND };
 
 #define TD_CONFIG_PROPOSALS_MAX 8
 
-// How a tunnel negotiates its keys (IKEv2). Texts are NULL where the file says nothing.
+// How a tunnel negotiates its keys. Texts are NULL where the file says nothing.
 struct td_tunnel_ike_config {
+	enum td_negotiation negotiation;
 	enum td_tunnel_start start;
 	char *local_id, *remote_id; // default: the addresses
 	char *psk_file; // or:
@@ -56,6 +58,14 @@ struct td_tunnel_ike_config {
 	unsigned fragment_bytes;
 	bool encapsulate;
 	bool per_worker; // one child for each worker (RFC 9611)
+	// Of the one-round-trip exchange.
+	enum td_onertt_authentication authentication;
+	enum td_onertt_source key_source;
+	enum td_onertt_delivery key_delivery;
+	bool early_data;
+	unsigned early_delay_ms;
+	unsigned code_step_s, code_window;
+	uint64_t session_ms; // 0: no end
 };
 
 // A tunnel's selectors become protect policies (every local prefix with every remote one of its family)

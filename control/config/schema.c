@@ -20,11 +20,13 @@
 #define TIME_MAX_MS (365L * 24 * 3600 * 1000)
 
 // The readers of values rely on these shapes.
-_Static_assert(sizeof(enum td_port_role) == sizeof(int) && sizeof(enum td_idle) == sizeof(int) &&
-                   sizeof(enum td_log_level) == sizeof(int) && sizeof(enum td_policy_action) == sizeof(int) &&
-                   sizeof(enum td_policy_direction) == sizeof(int) &&
-                   sizeof(enum td_sa_mode) == sizeof(int) && sizeof(enum td_df) == sizeof(int) &&
-                   sizeof(enum td_tunnel_start) == sizeof(int),
+_Static_assert(
+    sizeof(enum td_port_role) == sizeof(int) && sizeof(enum td_idle) == sizeof(int) &&
+        sizeof(enum td_log_level) == sizeof(int) && sizeof(enum td_policy_action) == sizeof(int) &&
+        sizeof(enum td_policy_direction) == sizeof(int) && sizeof(enum td_sa_mode) == sizeof(int) &&
+        sizeof(enum td_df) == sizeof(int) && sizeof(enum td_tunnel_start) == sizeof(int) &&
+        sizeof(enum td_negotiation) == sizeof(int) && sizeof(enum td_onertt_authentication) == sizeof(int) &&
+        sizeof(enum td_onertt_source) == sizeof(int) && sizeof(enum td_onertt_delivery) == sizeof(int),
     "a word is stored as an int");
 _Static_assert(offsetof(struct td_policy_config, local_port_high) ==
                        offsetof(struct td_policy_config, local_port_low) + 2 &&
@@ -58,6 +60,14 @@ static const struct td_config_word tfc_words[] = {{"mtu", TD_CONFIG_TFC_MTU}, {N
 static const struct td_config_word any_words[] = {{"any", 0}, {NULL, 0}};
 static const struct td_config_word start_words[] = {
     {"boot", TD_TUNNEL_BOOT}, {"trap", TD_TUNNEL_TRAP}, {"respond", TD_TUNNEL_RESPOND}, {NULL, 0}};
+static const struct td_config_word negotiation_words[] = {
+    {"ikev2", TD_NEGOTIATION_IKEV2}, {"onertt", TD_NEGOTIATION_ONERTT}, {NULL, 0}};
+static const struct td_config_word authentication_words[] = {
+    {"key", TD_ONERTT_KEY}, {"id", TD_ONERTT_ID}, {"secret", TD_ONERTT_SECRET}, {NULL, 0}};
+static const struct td_config_word source_words[] = {
+    {"contributory", TD_ONERTT_CONTRIBUTORY}, {"initiator", TD_ONERTT_INITIATOR}, {NULL, 0}};
+static const struct td_config_word delivery_words[] = {
+    {"derived", TD_ONERTT_DERIVED}, {"wrapped", TD_ONERTT_WRAPPED}, {NULL, 0}};
 // 89 is OSPF (RFC 2328 A.1), which the C library has no name for.
 static const struct td_config_word protocol_words[] = {{"any", 0}, {"icmp", IPPROTO_ICMP},
     {"igmp", IPPROTO_IGMP}, {"ipip", IPPROTO_IPIP}, {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP},
@@ -210,14 +220,18 @@ static const struct td_config_key tunnel_keys[] = {
         .help =
             "How long a replaced inbound SA still decrypts, in milliseconds: longer than the path reorders."},
     // How its keys are negotiated.
+    {"negotiation", TD_CONFIG_WORD, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, negotiation),
+        .words = negotiation_words, .default_text = "ikev2",
+        .help = "ikev2, or onertt: two messages between gateways that have each other's X25519 keys. The "
+                "other gateway must say the same: neither falls back to the other."},
     {"psk_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED | TD_CONFIG_SECRET,
         AT(struct td_tunnel_ike_config, psk_file), .default_meaning = "none",
-        .help = "Pre-shared key of both gateways, of mode 0600: at least 16 bytes, or 0x and hexadecimal "
-                "digits. With "
-                "it, or with key_file, the tunnel negotiates its keys by IKEv2; else its SAs are injected."},
+        .help = "Pre-shared key of both gateways, or the registration secret, of mode 0600: at least 16 "
+                "bytes, or 0x and hexadecimal digits. With it, or with key_file, the tunnel negotiates its "
+                "keys; else its SAs are injected."},
     {"key_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED | TD_CONFIG_SECRET,
         AT(struct td_tunnel_ike_config, key_file), .default_meaning = "none",
-        .help = "Our private key (PEM: ECDSA, Ed25519 or RSA), of mode 0600."},
+        .help = "Our private key (PEM: ECDSA, Ed25519 or RSA; for onertt X25519), of mode 0600."},
     {"certificate_file", TD_CONFIG_FILE, IKE | IN_PLACE | TD_CONFIG_SHARED,
         AT(struct td_tunnel_ike_config, certificate_file),
         .default_meaning = "none: the peer has our raw public key",
@@ -294,6 +308,42 @@ static const struct td_config_key tunnel_keys[] = {
         .default_text = "false",
         .help = "SAs of its own for each worker (RFC 9611): a tunnel as fast as all of them. The peer must "
                 "do it too."},
+    // The one-round-trip exchange.
+    {"authentication", TD_CONFIG_WORD, IKE | TD_CONFIG_SHARED,
+        AT(struct td_tunnel_ike_config, authentication), .words = authentication_words, .default_text = "key",
+        .help =
+            "Of onertt. key: both have each other's key; id: and the initiator's local_id must belong to "
+            "its key; secret: the initiator has a registration secret (psk_file) and the responder's key."},
+    {"key_source", TD_CONFIG_WORD, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, key_source),
+        .words = source_words, .default_text = "contributory",
+        .help = "Of onertt. Whose random numbers the first SAs' keys come from: both gateways', or the "
+                "initiator's alone. Warning: with initiator there is no forward secrecy against the "
+                "responder's private key. Who records the traffic and ever gets that key reads all that the "
+                "first SAs carried, until their rekey."},
+    {"key_delivery", TD_CONFIG_WORD, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, key_delivery),
+        .words = delivery_words, .default_text = "derived",
+        .help = "Of onertt. How the first SAs' keys get to the other gateway: each derives them, or they are "
+                "sent, wrapped (RFC 5649)."},
+    {"early_data", TD_CONFIG_BOOLEAN, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, early_data),
+        .default_text = "false",
+        .help = "Of onertt. With key_source initiator: sends before the answer is here. What is sent early "
+                "is lost if the first message is."},
+    {"early_delay_ms", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED,
+        AT(struct td_tunnel_ike_config, early_delay_ms), .low = 0, .high = 1000, .default_text = "5",
+        .help =
+            "Of onertt. Early data waits so many milliseconds, in which the other gateway reads the first "
+            "message."},
+    {"code_step_s", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, code_step_s),
+        .low = 1, .high = 3600, .default_text = "30",
+        .help = "Of onertt. A step of the codes of time (RFC 6238) that every message carries, in seconds. "
+                "Both gateways must have the same."},
+    {"code_window", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, code_window),
+        .low = 1, .high = 100, .default_text = "1",
+        .help = "Of onertt. A message is refused whose time is more than so many steps away."},
+    {"session_ms", TD_CONFIG_INTEGER, IKE | TD_CONFIG_SHARED, AT(struct td_tunnel_ike_config, session_ms),
+        .low = 0, .high = TIME_MAX_MS, .default_text = "86400000",
+        .help = "Of onertt. A session, rekeyed or not, is good for so many milliseconds; then the peers "
+                "begin a new one, and the SAs go on in that. 0: any time."},
 };
 #undef IKE
 #undef IN_PLACE

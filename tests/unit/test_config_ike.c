@@ -85,6 +85,7 @@ Test(config_ike, sets_defaults)
 	cr_expect_eq(ike->liveness_ms, 30000);
 	cr_expect_eq(ike->fragment_bytes, 1280);
 	cr_expect_not(ike->encapsulate || ike->per_worker);
+	cr_expect_eq(ike->negotiation, TD_NEGOTIATION_IKEV2);
 	td_config_free(config);
 	free(errors);
 }
@@ -128,6 +129,38 @@ Test(config_ike, reads_every_key)
 	cr_expect(ike->ike_rekey_ms == 0 && ike->retransmit_ms == 5 && ike->retransmit_tries == 20);
 	cr_expect(ike->liveness_ms == 20 && ike->fragment_bytes == 576);
 	cr_expect(ike->encapsulate && ike->per_worker);
+	td_config_free(config);
+	free(errors);
+}
+
+#define ONERTT "negotiation=\"onertt\";"
+#define BOTH_KEYS KEY "remote_key_file=\"$/public\";"
+
+Test(config_ike, reads_the_one_round_trip_exchange)
+{
+	static const char plain[] = TUNNEL_WITH(ONERTT BOTH_KEYS);
+	static const char all[] =
+	    TUNNEL_WITH(ONERTT PSK "remote_key_file=\"$/public\"; local_id=\"a\"; authentication=\"secret\"; "
+	                           "key_source=\"initiator\"; key_delivery=\"wrapped\"; early_data=true; "
+	                           "early_delay_ms=0; code_step_s=10; code_window=3; session_ms=0;");
+	char *errors;
+	struct td_config *config = load_expanded(plain, &errors);
+
+	cr_assert_not_null(config, "%s", errors);
+	const struct td_tunnel_ike_config *ike = config->tunnels[0].ike;
+	cr_expect_eq(ike->negotiation, TD_NEGOTIATION_ONERTT);
+	cr_expect(ike->authentication == TD_ONERTT_KEY && ike->key_source == TD_ONERTT_CONTRIBUTORY);
+	cr_expect(ike->key_delivery == TD_ONERTT_DERIVED && !ike->early_data && ike->early_delay_ms == 5);
+	cr_expect(ike->code_step_s == 30 && ike->code_window == 1 && ike->session_ms == 86400000);
+	td_config_free(config);
+	free(errors);
+
+	config = load_expanded(all, &errors);
+	cr_assert_not_null(config, "%s", errors);
+	ike = config->tunnels[0].ike;
+	cr_expect(ike->authentication == TD_ONERTT_SECRET && ike->key_source == TD_ONERTT_INITIATOR);
+	cr_expect(ike->key_delivery == TD_ONERTT_WRAPPED && ike->early_data && ike->early_delay_ms == 0);
+	cr_expect(ike->code_step_s == 10 && ike->code_window == 3 && ike->session_ms == 0);
 	td_config_free(config);
 	free(errors);
 }
@@ -193,7 +226,7 @@ static const struct {
         "6: 100000000000 does not fit into 32 bits; allowed is 100000000000L", NULL},
     // Credentials.
     {"none", TUNNEL_WITH("start=\"trap\";"),
-        "6: tunnel b: start is given without psk_file or key_file; allowed is what IKEv2 needs", NULL},
+        "6: tunnel b: start is given without psk_file or key_file; allowed is what a negotiation", NULL},
     {"none, but whom to trust", TUNNEL_WITH("authority_file=\"$/public\";\nper_worker=true;"),
         "6: tunnel b: authority_file is given without psk_file or key_file;",
         "7: tunnel b: per_worker is given without psk_file or key_file;"},
@@ -240,6 +273,32 @@ static const struct {
     {"no address",
         BASE "tunnels = ( { name=\"b\"; local_address=\"192.0.2.1\"; remote_address=\"all\"; " PSK " } );",
         "4: tunnel b: remote_address is \"all\"; allowed is \"any\" or a unicast address", NULL},
+    // The one-round-trip exchange.
+    {"negotiation", TUNNEL_WITH("negotiation=\"noise\";" PSK),
+        "6: tunnel b: negotiation is \"noise\"; allowed is \"ikev2\" or \"onertt\"", NULL},
+    {"code with IKEv2", TUNNEL_WITH(PSK "code_step_s=10;\nkey_source=\"initiator\";"),
+        "6: tunnel b: code_step_s is given with IKEv2; allowed is negotiation",
+        "7: tunnel b: key_source is given with IKEv2"},
+    {"authority", TUNNEL_WITH(ONERTT BOTH_KEYS "authority_file=\"$/public\";"),
+        "6: tunnel b: authority_file is given with negotiation = \"onertt\"; allowed is the very key", NULL},
+    {"only our key", TUNNEL_WITH(ONERTT KEY),
+        "6: tunnel b: negotiation is \"onertt\" without remote_key_file;", NULL},
+    {"only a secret", TUNNEL_WITH(ONERTT PSK), "6: tunnel b: psk_file is given with negotiation", NULL},
+    {"secret without keys", TUNNEL_WITH(ONERTT PSK "authentication=\"secret\";"),
+        "6: tunnel b: authentication is \"secret\" without a key; allowed is remote_key_file", NULL},
+    {"secret without secret", TUNNEL_WITH(ONERTT BOTH_KEYS "authentication=\"secret\";"),
+        "6: tunnel b: authentication is \"secret\" without psk_file;", NULL},
+    {"secret that begins with no key to begin with",
+        TUNNEL_WITH(ONERTT PSK KEY "remote_id=\"a\"; authentication=\"secret\";"),
+        "6: tunnel b: authentication needs remote_key_file to begin; allowed without it is start", NULL},
+    {"a secret of nobody", TUNNEL_WITH(ONERTT PSK KEY "start=\"respond\"; authentication=\"secret\";"),
+        "6: tunnel b: authentication is \"secret\" without remote_id;", NULL},
+    {"early data of both", TUNNEL_WITH(ONERTT BOTH_KEYS "early_data=true;"),
+        "6: tunnel b: early_data is true, but the keys are known only with the answer;", NULL},
+    {"short session", TUNNEL_WITH(ONERTT BOTH_KEYS "session_ms=1;"),
+        "6: tunnel b: session_ms is 1; allowed is 0 or at least 20", NULL},
+    {"shared negotiation", TWO_TUNNELS(ONERTT BOTH_KEYS, BOTH_KEYS), "5: tunnel c: negotiation differs from",
+        NULL},
     // One IKE SA of two tunnels.
     {"shared credentials, an identity written out",
         TWO_TUNNELS(PSK, "psk_file=\"$/key\"; local_id=\"192.0.2.1\";"),
