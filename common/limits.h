@@ -136,6 +136,11 @@
 #define TD_IKE_BUSY_MS 200 // pause after TEMPORARY_FAILURE (RFC 7296 2.25), doubled by chance
 #define TD_IKE_REFUSED_MS 1000 // between two events about refused IKE_SA_INITs of one peer
 #define TD_IKE_OLD_MS 30000 // a replaced IKE SA waits this long for the peer's DELETE
+// The one-round-trip exchange.
+#define TD_ONERTT_FREE_PER_S 200 // first messages; when more come, they have to bring a cookie
+#define TD_ONERTT_SOURCE_PER_S 20 // with cookies, of one address
+#define TD_ONERTT_INITIATORS_MAX 65536 // whose last first message is remembered
+#define TD_ONERTT_GO_ON_MS 30000 // an old session waits this long for the peer to begin a new one
 #define TD_IKE_RETRANSMIT_MIN_MS 4 // however short the time that is left for a rekey
 #define TD_IKE_RETRANSMIT_SHARE 12 // so many retransmissions fit the time that is left for a rekey
 

@@ -112,8 +112,7 @@ static void established(struct td_ike_sa *sa)
 
 static void auth_answered(struct td_ike_sa *sa, const struct td_ike_payloads *answer);
 
-// The first child that was wanted; the SA is not set up for nothing.
-static struct td_ike_task *create_take(struct td_ike_sa *sa)
+struct td_ike_task *td_ike_create_take(struct td_ike_sa *sa)
 {
 	struct td_ike_task *task;
 
@@ -150,7 +149,7 @@ static bool is_initial_contact(const struct td_ike_sa *sa)
 void td_ike_auth_start(struct td_ike_sa *sa)
 {
 	const struct td_ike_peer_config *config = &sa->peer->config;
-	struct td_ike_task *task = create_take(sa);
+	struct td_ike_task *task = td_ike_create_take(sa); // the SA is not set up for nothing
 	struct td_ike_chain chain;
 
 	if (!task) {
@@ -315,7 +314,8 @@ static struct td_ike_peer *initiator_proved(
 	// group would do for the name.
 	for (unsigned pass = 0, found = 0; pass < 2 && !found; pass++)
 		while ((peer = td_ike_peer_next(sa->ike, &sa->path, peer))) {
-			if ((peer->config.remote_id.type == 0) != (pass == 1) ||
+			if (peer->config.onertt.enabled ||
+			    (peer->config.remote_id.type == 0) != (pass == 1) ||
 			    !ids_match(&peer->config, request))
 				continue;
 			found++;

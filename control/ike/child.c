@@ -39,8 +39,15 @@ void td_ike_child_forget(struct td_ike_child *child, bool by_peer)
 	struct td_life_child *life = child->life;
 	struct td_ike_sa *sa = child->sa;
 
+	struct td_ike_sa *other;
+
 	TAILQ_REMOVE(&sa->children, child, of_sa);
 	td_ike_tasks_forget_child(sa, child);
+	// A new session may be taking over what was begun in the old one.
+	if (sa->peer)
+		TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
+			if (other != sa)
+				td_ike_tasks_forget_child(other, child);
 	// The SA may be of no use any more.
 	if (sa->state == TD_IKE_ESTABLISHED && TAILQ_EMPTY(&sa->children))
 		td_timers_set(sa->ike->env.timers, &sa->task_timer, td_ike_now(sa->ike));
@@ -64,8 +71,7 @@ static unsigned integ_key_bytes(uint16_t integ)
 	return 0;
 }
 
-// Keying material of one direction: cipher key, salt, integrity key.
-static size_t suite_key_bytes(const struct td_ike_suite *suite)
+size_t td_ike_suite_key_bytes(const struct td_ike_suite *suite)
 {
 	size_t cipher = suite->key_bits / 8u + integ_key_bytes(suite->integ);
 
@@ -80,6 +86,16 @@ static size_t suite_key_bytes(const struct td_ike_suite *suite)
 		return cipher + 3;
 	}
 	return cipher;
+}
+
+static int keys_make(struct td_ike_sa *sa, const struct td_ike_agreement *agreement, struct td_secret *key_i,
+    struct td_secret *key_r)
+{
+	size_t bytes = td_ike_suite_key_bytes(&agreement->suite);
+
+	return agreement->first ? td_onertt_child_keys(sa, agreement, bytes, key_i, key_r)
+	                        : td_ike_child_keys(&sa->keys, agreement->shared, agreement->nonce_i,
+	                              agreement->nonce_r, bytes, key_i, key_r);
 }
 
 struct td_ike_child *td_ike_child_make(
@@ -104,6 +120,7 @@ struct td_ike_child *td_ike_child_make(
 	    .ts_local = &agreement->local,
 	    .ts_remote = &agreement->remote,
 	    .predecessor = agreement->predecessor ? agreement->predecessor->life : NULL,
+	    .unproven = td_onertt_is_unproven(sa),
 	    .negotiator = child,
 	};
 
@@ -114,12 +131,14 @@ struct td_ike_child *td_ike_child_make(
 	}
 	if (!encapsulated)
 		offer.path.local_port = offer.path.remote_port = 0;
-	if (td_ike_child_keys(&sa->keys, agreement->shared, agreement->nonce_i, agreement->nonce_r,
-	        suite_key_bytes(&agreement->suite), &key_i, &key_r) < 0) {
+	if (keys_make(sa, agreement, &key_i, &key_r) < 0) {
 		free(child);
 		(void)td_error_set(error, 0, NULL, NULL, "no keys");
 		return NULL;
 	}
+	// The keys are of the SA that was asked; the child belongs to what has taken its place meanwhile.
+	if (sa->state == TD_IKE_REKEYED && sa->successor)
+		sa = sa->successor;
 	child->sa = sa;
 	child->spi_in = agreement->spi_in;
 	child->spi_out = agreement->spi_out;
@@ -161,6 +180,8 @@ int td_ike_child_offer(struct td_ike_sa *sa, const struct td_ike_tunnel *tunnel,
 	negotiation->proposals = tunnel->config.proposals;
 	if (in_auth)
 		dh_leave_out(&negotiation->proposals);
+	if (in_auth && sa->handshake->first)
+		td_onertt_offer_narrow(sa->handshake->first, &negotiation->proposals);
 	negotiation->spi = td_life_spi_reserve(tunnel->life, slot);
 	if (negotiation->spi == 0)
 		return -ENOSPC;
@@ -224,6 +245,7 @@ static void nonces_set(struct td_ike_sa *sa, const struct td_ike_payloads *paylo
     const struct td_ike_nonce *own, bool initiator, bool in_auth, struct td_ike_agreement *agreement)
 {
 	if (in_auth) {
+		agreement->first = sa->handshake->first;
 		agreement->nonce_i = td_ike_nonce_bytes(&sa->handshake->nonce_i);
 		agreement->nonce_r = td_ike_nonce_bytes(&sa->handshake->nonce_r);
 		return;
@@ -306,6 +328,62 @@ release:
 		td_life_spi_release(tunnel->life, negotiation->spi);
 	negotiation->spi = 0;
 	return child;
+}
+
+// ---- before the answer -------------------------------------------------------------------------
+
+struct td_ike_child *td_ike_child_early(struct td_ike_sa *sa, struct td_ike_tunnel *tunnel, unsigned slot,
+    struct td_ike_child *predecessor, uint32_t spi_out, struct td_error *error)
+{
+	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
+	struct td_ike_agreement agreement = {
+	    .tunnel = tunnel,
+	    .slot = slot,
+	    .initiator = true,
+	    .spi_in = negotiation->spi,
+	    .spi_out = spi_out,
+	    .suite = td_ike_suite_of(&negotiation->proposals.list[0]),
+	    .local = tunnel->config.local,
+	    .remote = tunnel->config.remote,
+	    .nonce_i = td_ike_nonce_bytes(&sa->handshake->nonce_i),
+	    .nonce_r = td_ike_nonce_bytes(&sa->handshake->nonce_r),
+	    .predecessor = predecessor,
+	    .first = sa->handshake->first,
+	};
+
+	negotiation->early = td_ike_child_make(sa, &agreement, error);
+	if (negotiation->early)
+		negotiation->spi = 0; // the child's now
+	return negotiation->early;
+}
+
+bool td_ike_child_early_check(struct td_ike_sa *sa, const struct td_ike_payloads *answer,
+    struct td_ike_tunnel *tunnel, const struct td_ike_child *child, enum td_life_failure *failure,
+    struct td_error *error)
+{
+	const struct td_ike_notify *refusal = td_ike_notify_error(answer);
+	struct td_ike_agreement agreement = {0};
+	const char *wrong;
+
+	*failure = TD_FAIL_TEMPORARY;
+	if (refusal) {
+		*failure = failure_of(refusal->type);
+		(void)td_error_set(error, 0, NULL, NULL, "the peer refuses the child: %s",
+		    td_ike_notify_name(refusal->type));
+		return false;
+	}
+	wrong = choice_read(sa, answer, true, tunnel, &agreement);
+	if (!wrong && agreement.spi_out != child->spi_out)
+		wrong = "the peer has taken another SPI than the one sent on";
+	// What is sent already may be more than the peer takes.
+	if (!wrong && (!td_ts_covers(&agreement.local, &tunnel->config.local) ||
+	                  !td_ts_covers(&agreement.remote, &tunnel->config.remote)))
+		wrong = "the peer narrows the traffic selectors, which early data does not allow";
+	if (!wrong)
+		return true;
+	*failure = TD_FAIL_PERMANENT;
+	(void)td_error_set(error, 0, NULL, NULL, "%s", wrong);
+	return false;
 }
 
 // ---- answering --------------------------------------------------------------------------------
@@ -410,6 +488,17 @@ static void answer_write(const struct td_ike_agreement *agreement, const struct 
 	td_ts_write(chain, TD_IKE_PAYLOAD_TSR, &agreement->local);
 }
 
+// 0: none, or the one that the peer wants is taken.
+static uint32_t spi_in_choose(const struct td_ike_agreement *agreement)
+{
+	struct td_life_tunnel *life = agreement->tunnel->life;
+	uint32_t wanted = agreement->first ? td_onertt_first_spi(agreement->first) : 0;
+
+	if (wanted == 0)
+		return td_life_spi_reserve(life, agreement->slot);
+	return td_life_spi_claim(life, agreement->slot, wanted) ? wanted : 0;
+}
+
 struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_ike_payloads *offer,
     struct td_ike_child *predecessor, bool in_auth, struct td_ike_chain *chain, uint16_t *refusal,
     uint16_t *group)
@@ -442,7 +531,7 @@ struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_i
 		agreement.shared = (struct td_bytes){shared, shared_bytes};
 	}
 	nonces_set(sa, offer, &nonce, false, in_auth, &agreement);
-	agreement.spi_in = td_life_spi_reserve(agreement.tunnel->life, agreement.slot);
+	agreement.spi_in = spi_in_choose(&agreement);
 	if (agreement.spi_in == 0)
 		goto out;
 	child = td_ike_child_make(sa, &agreement, &error);

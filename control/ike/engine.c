@@ -18,6 +18,7 @@ struct td_ike *td_ike_create(const struct td_ike_env *env)
 	ike->env = *env;
 	td_ike_negotiator_init(ike);
 	env->random(env->context, ike->cookie_secret, sizeof(ike->cookie_secret));
+	env->random(env->context, &ike->incarnation, sizeof(ike->incarnation));
 	return ike;
 }
 
@@ -169,6 +170,7 @@ void td_ike_destroy(struct td_ike *ike)
 	while (!LIST_EMPTY(&ike->sas))
 		td_ike_sa_close(LIST_FIRST(&ike->sas), NULL, NULL);
 	td_ike_bury(ike);
+	td_onertt_load_free(ike);
 	td_hash_free(&ike->by_spi);
 	td_hash_free(&ike->by_init);
 	td_hash_free(&ike->by_path);
@@ -275,6 +277,7 @@ static void sa_info(const struct td_ike_sa *sa, struct td_ike_sa_info *info)
 	*info = (struct td_ike_sa_info){
 	    .spi_i = sa->spi_i,
 	    .spi_r = sa->spi_r,
+	    .onertt = sa->onertt != NULL,
 	    .initiator = sa->initiator,
 	    .state = states[sa->state],
 	    .path = sa->path,

@@ -54,7 +54,7 @@ static void retransmit_due(void *context)
 		return;
 	}
 	ike->stats.retransmitted++;
-	td_ike_packets_send(sa, &exchange->packets);
+	td_ike_packets_repeat(sa, &exchange->packets);
 	// Growing by half: with a request that hurries the pace stays.
 	if (td_ike_now(ike) >= exchange->hurry_until_ns)
 		exchange->wait_ns += exchange->wait_ns / 2;
@@ -93,6 +93,7 @@ static void exchange_start(
 	struct td_ike_exchange *exchange = &sa->exchange;
 
 	exchange->answered = answered;
+	exchange->sent_ns = td_ike_now(sa->ike);
 	exchange->hurry_until_ns = hurry_until(sa);
 	exchange->wait_ns = first_wait(sa);
 	exchange->give_up_ns = td_ike_now(sa->ike) + patience(&sa->peer->config);
@@ -114,7 +115,7 @@ int td_ike_request(struct td_ike_sa *sa, uint8_t type, struct td_ike_chain *chai
 	return 0;
 }
 
-int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message,
+int td_ike_request_clear(struct td_ike_sa *sa, uint8_t type, struct td_bytes message,
     void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
 {
 	int ret = td_ike_packets_clear(&sa->exchange.packets, message);
@@ -122,7 +123,7 @@ int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message,
 	if (ret < 0)
 		return ret;
 	td_timers_cancel(sa->ike->env.timers, &sa->exchange.timer);
-	sa->exchange.type = TD_IKE_SA_INIT;
+	sa->exchange.type = type;
 	sa->exchange.id = 0;
 	sa->next_id = 1;
 	exchange_start(sa, answered);
@@ -184,6 +185,8 @@ void td_ike_answer(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *
 	}
 	td_ike_packets_free(&sa->answer);
 	td_ike_fragments_free(&sa->request_fragments);
+	// A first message that comes again has had its answer: the peer has gone on.
+	td_ike_sa_init_unlink(sa);
 	sa->answer = packets;
 	sa->expected_id++;
 	td_ike_packets_send(sa, &sa->answer);
@@ -211,7 +214,7 @@ void td_ike_answer_again(struct td_ike_sa *sa)
 	TAILQ_FOREACH (child, &sa->children, of_sa)
 		if (child->life->state == TD_CHILD_PENDING)
 			td_life_child_asked_again(child->life);
-	td_ike_packets_send(sa, &sa->answer);
+	td_ike_packets_repeat(sa, &sa->answer);
 }
 
 // ---- tasks ------------------------------------------------------------------------------------
@@ -255,6 +258,8 @@ void td_ike_tasks_forget_child(struct td_ike_sa *sa, const struct td_ike_child *
 		TAILQ_REMOVE(&sa->tasks, task, entry);
 		td_ike_task_free(task);
 	}
+	if (sa->exchange.negotiation.early == child)
+		sa->exchange.negotiation.early = NULL;
 	task = sa->exchange.task;
 	if (task && task->child == child)
 		task->child = NULL;
@@ -265,10 +270,15 @@ void td_ike_tasks_forget_child(struct td_ike_sa *sa, const struct td_ike_child *
 // The next task that may start now; *later becomes the earliest time of those that may not.
 static struct td_ike_task *task_next(struct td_ike_sa *sa, uint64_t *later)
 {
+	bool over = td_onertt_is_over(sa);
 	struct td_ike_task *task;
 
 	*later = UINT64_MAX;
 	TAILQ_FOREACH (task, &sa->tasks, entry) {
+		// Nothing is made with keys that have expired.
+		if (over && (task->kind == TD_TASK_CREATE || task->kind == TD_TASK_REKEY_CHILD ||
+		                task->kind == TD_TASK_REKEY_IKE))
+			continue;
 		if (task->not_before_ns <= td_ike_now(sa->ike))
 			return task;
 		if (task->not_before_ns < *later)
@@ -292,6 +302,8 @@ static int task_start(struct td_ike_sa *sa, struct td_ike_task *task)
 		return td_ike_delete_start(sa);
 	case TD_TASK_LIVENESS:
 		return td_ike_liveness_start(sa);
+	case TD_TASK_EXPIRED:
+		return td_ike_expired_start(sa);
 	}
 	return -EINVAL;
 }
@@ -322,6 +334,11 @@ void td_ike_tasks_run(struct td_ike_sa *sa)
 	// A replaced SA only deletes itself and, with it, nothing else.
 	while ((sa->state == TD_IKE_ESTABLISHED || sa->state == TD_IKE_REKEYED) && !sa->exchange.answered) {
 		task = task_next(sa, &later);
+		if (!task && td_onertt_is_over(sa)) {
+			if (!td_onertt_go_on(sa))
+				return;
+			continue;
+		}
 		if (!task && later != UINT64_MAX) {
 			td_timers_set(sa->ike->env.timers, &sa->task_timer, later);
 			return;

@@ -8,6 +8,7 @@
 #include "control/ike/proposal.h"
 #include "control/ike/ts.h"
 #include "control/lifecycle/lifecycle.h"
+#include "control/onertt/onertt.h"
 #include "control/path.h"
 #include "control/timers.h"
 
@@ -27,6 +28,10 @@ struct td_ike_env {
 	int64_t (*unix_time)(void *context); // seconds, for certificates
 	// TD_IKE_TOKEN_SECRET_BYTES that outlive the program, for RFC 6290; NULL: no crash detection.
 	const uint8_t *token_secret;
+	// The system's clock in microseconds since 1970, and which message 1 were accepted (the caller's):
+	// both for the one-round-trip exchange.
+	uint64_t (*wall_us)(void *context);
+	struct td_accepted *accepted;
 	// kind: "ike_up", "ike_down", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead", "child_refused".
 	// sa is NULL when there is none yet; reason may be.
 	void (*event)(void *context, const char *kind, const struct td_ike_peer *peer,
@@ -48,6 +53,7 @@ struct td_ike_peer_config {
 	unsigned retransmit_tries; // sends of one request at most
 	uint64_t liveness_ns; // without a sign of life; 0: never asked
 	unsigned fragment_bytes; // longest IP packet that is sent, at least 576
+	struct td_onertt_config onertt; // negotiates by that instead; then without local and remote
 };
 
 // A tunnel's part of it.
@@ -109,6 +115,7 @@ unsigned td_ike_peer_rekey(struct td_ike_peer *peer);
 struct td_ike_sa_info {
 	uint64_t spi_i, spi_r;
 	bool initiator;
+	bool onertt; // negotiated in one round trip
 	const char *state; // "connecting", "established", "rekeyed", "deleting"
 	struct td_path path;
 	bool nat_local, nat_remote; // found
@@ -127,5 +134,6 @@ struct td_ike_stats {
 	uint64_t cookies_sent, cookies_wrong, half_open_refused;
 	uint64_t established, authentication_failed, no_proposal, dead; // IKE SAs
 	uint64_t collisions; // rekeys that both sides started
+	struct td_onertt_stats onertt;
 };
 const struct td_ike_stats *td_ike_stats(const struct td_ike *ike);

@@ -83,6 +83,15 @@ int td_ike_liveness_start(struct td_ike_sa *sa)
 	return td_ike_request(sa, TD_IKE_INFORMATIONAL, &chain, liveness_answered);
 }
 
+int td_ike_expired_start(struct td_ike_sa *sa)
+{
+	struct td_ike_chain chain;
+
+	td_ike_chain_start(sa->ike, &chain);
+	td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, nothing, TD_N_KEY_EXPIRED, nothing);
+	return td_ike_request(sa, TD_IKE_INFORMATIONAL, &chain, liveness_answered);
+}
+
 void td_ike_probe(struct td_ike_sa *sa)
 {
 	uint64_t now = td_ike_now(sa->ike);
@@ -148,6 +157,7 @@ void td_ike_informational_asked(struct td_ike_sa *sa, const struct td_ike_payloa
 		if (sa->state == TD_IKE_CLOSED)
 			return;
 		td_ike_rekey_overtaken(sa);
+		td_onertt_overtaken(sa);
 		td_ike_sa_close(sa, sa->successor ? NULL : "ike_down", "the peer has deleted it");
 		return;
 	}
@@ -158,8 +168,12 @@ void td_ike_informational_asked(struct td_ike_sa *sa, const struct td_ike_payloa
 	td_ike_chain_start(sa->ike, &chain);
 	if (count)
 		td_ike_delete_write(&chain, TD_IKE_PROTO_ESP, 4, count, td_writer_bytes_of(&spis));
+	if (td_onertt_is_over(sa))
+		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, nothing, TD_N_KEY_EXPIRED, nothing);
 	td_ike_answer(sa, TD_IKE_INFORMATIONAL, &chain);
 	// The initiator does not believe who we are (RFC 7296 2.21.2).
 	if (sa->state != TD_IKE_CLOSED && td_ike_notify_find(request, TD_N_AUTHENTICATION_FAILED))
 		td_ike_sa_close(sa, "ike_failed", "the peer does not accept our proof of identity");
+	if (sa->state != TD_IKE_CLOSED && td_ike_notify_find(request, TD_N_KEY_EXPIRED))
+		td_onertt_told(sa, NULL);
 }

@@ -150,7 +150,8 @@ static int init_send(struct td_ike_sa *sa)
 	if (ret == 0)
 		ret = message_keep(
 		    &handshake->own_message, &handshake->own_length, td_writer_bytes_of(&writer));
-	return ret < 0 ? ret : td_ike_request_clear(sa, td_writer_bytes_of(&writer), init_answered);
+	return ret < 0 ? ret
+	               : td_ike_request_clear(sa, TD_IKE_SA_INIT, td_writer_bytes_of(&writer), init_answered);
 }
 
 static struct td_ike_sa *connecting(const struct td_ike_peer *peer)
@@ -194,12 +195,18 @@ void td_ike_init_start(struct td_ike_peer *peer)
 	};
 	struct td_ike_sa *sa = connecting(peer);
 
+	if (peer->config.onertt.enabled && peer->config.encapsulate)
+		path.local_port = path.remote_port = TD_IKE_NATT_PORT;
 	if (sa) {
 		tasks_take(peer, sa);
 		return;
 	}
 	if (path.remote.family == 0) {
 		waiting_fail(peer, "the peer's address is not known; it has to start");
+		return;
+	}
+	if (peer->config.onertt.enabled && !peer->config.onertt.remote) {
+		waiting_fail(peer, "the peer's key is not known; it has to start");
 		return;
 	}
 	sa = td_ike_sa_create(peer->ike, true, &path);
@@ -215,6 +222,10 @@ void td_ike_init_start(struct td_ike_peer *peer)
 		return;
 	}
 	nonce_make(peer->ike, &sa->handshake->nonce_i);
+	if (peer->config.onertt.enabled) {
+		td_onertt_start(sa, NULL);
+		return;
+	}
 	sa->handshake->group = td_ike_proposals_dh(&peer->config.proposals);
 	if (init_send(sa) < 0)
 		td_ike_sa_fail(sa, TD_FAIL_TEMPORARY, "IKE_SA_INIT could not be made");
@@ -364,7 +375,9 @@ static struct td_ike_peer *peer_choose(struct td_ike *ike, const struct td_path 
 	if (td_ike_proposals_read(sa_payload, &offered) < 0)
 		return NULL;
 	while ((peer = td_ike_peer_next(ike, path, peer)))
-		if (td_ike_proposal_choose(&peer->config.proposals, &offered, false, chosen) == 0)
+		// A peer with keys for one exchange is not met in the other.
+		if (!peer->config.onertt.enabled &&
+		    td_ike_proposal_choose(&peer->config.proposals, &offered, false, chosen) == 0)
 			return peer;
 	return NULL;
 }
@@ -379,6 +392,8 @@ static void certreqs_write(struct td_ike_sa *sa, struct td_ike_chain *chain)
 		peer = td_ike_peer_next(sa->ike, &sa->path, peer);
 		if (!peer)
 			return;
+		if (peer->config.onertt.enabled)
+			continue;
 		if (last && td_ike_certreq_equal(last->config.remote, peer->config.remote))
 			continue;
 		td_ike_certreq_write(chain, peer->config.remote);
@@ -463,8 +478,8 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	if (sa) {
 		// Only the very request is one that comes again (RFC 7296 2.1), and gets no more than it
 		// cost.
-		if (td_bytes_equal(
-		        message, (struct td_bytes){sa->handshake->peer_message, sa->handshake->peer_length}))
+		if (sa->handshake && td_bytes_equal(message, (struct td_bytes){sa->handshake->peer_message,
+		                                                 sa->handshake->peer_length}))
 			td_ike_answer_again(sa);
 		else
 			ike->stats.unexpected++;
@@ -499,7 +514,7 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 		td_ike_sa_close(sa, NULL, NULL);
 		return;
 	}
-	td_ike_sa_init_link(sa);
+	td_ike_sa_init_link(sa, true);
 	td_timers_set(ike->env.timers, &sa->end_timer, td_ike_now(ike) + TD_IKE_HALF_OPEN_MS * 1000000ull);
 	td_ike_packets_send(sa, &sa->answer);
 }

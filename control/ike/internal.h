@@ -10,6 +10,7 @@
 #include "common/hash.h"
 #include "common/limits.h"
 #include "control/ike/ike.h"
+#include "control/onertt/engine.h"
 
 #include <sys/queue.h>
 
@@ -31,8 +32,12 @@ static inline struct td_bytes td_ike_nonce_bytes(const struct td_ike_nonce *nonc
 	return (struct td_bytes){nonce->data, nonce->length};
 }
 
+struct td_onertt;
+struct td_onertt_first;
+
 // One message as it goes out: one datagram, or several fragments.
 struct td_ike_packets {
+	struct td_ike_plain *plain; // what is sealed, where each sending carries its own time; or NULL
 	uint8_t *data; // one behind the other
 	unsigned count;
 	uint16_t lengths[TD_IKE_FRAGMENTS_MAX];
@@ -77,6 +82,7 @@ enum td_ike_task_kind {
 	TD_TASK_REKEY_IKE,
 	TD_TASK_DELETE_IKE,
 	TD_TASK_LIVENESS,
+	TD_TASK_EXPIRED, // tells that the session has ended
 };
 
 // An exchange that this side wants.
@@ -104,6 +110,7 @@ struct td_ike_negotiation {
 	uint32_t spi; // of the child; reserved
 	struct td_ike_sa *successor; // that a rekey makes
 	struct td_ike_proposals proposals; // as offered
+	struct td_ike_child *early; // of the one-round-trip exchange: installed before the answer
 	// Children that the peer has deleted, of which this side knows nothing: what is being made may be
 	// among them, its answer being late.
 	uint32_t gone[TD_IKE_GONE_MAX];
@@ -116,6 +123,7 @@ struct td_ike_exchange {
 	uint8_t type; // enum td_ike_exchange_type
 	uint32_t id;
 	struct td_ike_packets packets;
+	uint64_t sent_ns; // for the first time
 	uint64_t wait_ns, hurry_until_ns;
 	uint64_t give_up_ns;
 	struct td_timer timer;
@@ -126,6 +134,7 @@ struct td_ike_exchange {
 // Kept until IKE_AUTH is over.
 struct td_ike_handshake {
 	struct td_dh *dh;
+	struct td_onertt_first *first; // how the first child gets its keys, if not as RFC 7296 says
 	struct td_ike_nonce nonce_i, nonce_r;
 	struct td_ike_proposal chosen; // by a responder
 	uint8_t *own_message, *peer_message; // IKE_SA_INIT as sent and received, for AUTH
@@ -151,6 +160,8 @@ struct td_ike_sa {
 	uint64_t spi_i, spi_r;
 	bool initiator;
 	bool half_open; // counted as such
+	bool init_linked; // in by_init
+	struct td_onertt *onertt; // its session, where it is one of the one-round-trip exchange
 	struct td_path path;
 	bool nat_local, nat_remote;
 	struct td_ike_suite suite;
@@ -201,6 +212,10 @@ struct td_ike_peer {
 	uint64_t shortest_life_ns; // of the children of its tunnels; 0: none ends
 	struct td_timer start_timer;
 	uint64_t refused_ns; // when an operator last heard of a refused IKE_SA_INIT or IKE_AUTH
+	// The responder's clock, as far as this side knows it, less our steady one.
+	bool ahead_known;
+	int64_t ahead_us;
+	uint64_t met_us, met_incarnation; // when this side last began a session with whom; 0: never
 };
 
 struct td_ike {
@@ -218,6 +233,8 @@ struct td_ike {
 	uint32_t cookie_version;
 	uint64_t cookie_changed_ns;
 	uint64_t hint_second, hints; // unprotected answers of this second
+	struct td_onertt_load *onertt_load; // first messages of this second
+	uint64_t incarnation; // tells this life of ours from former ones
 	struct td_ike_stats stats;
 	uint8_t plain[TD_IKE_MESSAGE_MAX]; // of a message that came
 	uint8_t chain[TD_IKE_MESSAGE_MAX]; // payloads being written
@@ -275,14 +292,13 @@ void td_ike_child_refused(const struct td_ike_sa *sa, const struct td_ike_payloa
 // A new SA with an SPI of ours, in no state but CONNECTING. NULL: no memory.
 struct td_ike_sa *td_ike_sa_create(struct td_ike *ike, bool initiator, const struct td_path *path);
 void td_ike_sa_peer_set(struct td_ike_sa *sa, struct td_ike_peer *peer);
-// Known by our SPI from now.
-void td_ike_sa_link(struct td_ike_sa *sa);
 struct td_ike_sa *td_ike_sa_find(struct td_ike *ike, uint64_t own_spi);
 // An established one between two addresses.
 struct td_ike_sa *td_ike_sa_find_path(
     struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote);
 struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const struct td_path *path);
-void td_ike_sa_init_link(struct td_ike_sa *sa);
+void td_ike_sa_init_link(struct td_ike_sa *sa, bool half_open);
+void td_ike_sa_init_unlink(struct td_ike_sa *sa);
 // How many half-open ones an address has.
 unsigned td_ike_source_count(const struct td_ike *ike, const struct td_ip *remote);
 // IKE_AUTH or a rekey is done: timers start, the handshake is forgotten.
@@ -319,6 +335,7 @@ struct td_ike_agreement {
 	struct td_bytes nonce_i, nonce_r;
 	struct td_bytes shared; // empty without PFS
 	struct td_ike_child *predecessor;
+	struct td_onertt_first *first; // NULL: keys as RFC 7296 2.17 says
 };
 // Derives the keys and installs. Returns NULL and fills *error.
 struct td_ike_child *td_ike_child_make(
@@ -340,6 +357,16 @@ struct td_ike_child *td_ike_child_answer(struct td_ike_sa *sa, const struct td_i
 void td_ike_task_failed(const struct td_ike_task *task, enum td_life_failure failure, const char *reason);
 // What is left of a request under way, its SPI included, is given back.
 void td_ike_negotiation_clear(struct td_ike_sa *sa);
+// Bytes of one direction's keys of an ESP suite: cipher key, salt, integrity key.
+size_t td_ike_suite_key_bytes(const struct td_ike_suite *suite);
+// Installs, before the answer, what a request offers with a single choice of everything. Returns NULL and
+// fills *error.
+struct td_ike_child *td_ike_child_early(struct td_ike_sa *sa, struct td_ike_tunnel *tunnel, unsigned slot,
+    struct td_ike_child *predecessor, uint32_t spi_out, struct td_error *error);
+// The answer about it. False: the peer has refused it, or has something else; failure and *error say so.
+bool td_ike_child_early_check(struct td_ike_sa *sa, const struct td_ike_payloads *answer,
+    struct td_ike_tunnel *tunnel, const struct td_ike_child *child, enum td_life_failure *failure,
+    struct td_error *error);
 // Only the peer has a child with this inbound SPI of ours: it is told to delete it.
 void td_ike_orphan_erase(struct td_ike_sa *sa, uint32_t spi);
 
@@ -356,8 +383,8 @@ void td_ike_chain_start(struct td_ike *ike, struct td_ike_chain *chain);
 // Seals a request and sends it until answered is called or the SA ends. Returns 0 or -errno.
 int td_ike_request(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *chain,
     void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer));
-// The same for a message in the clear (IKE_SA_INIT).
-int td_ike_request_clear(struct td_ike_sa *sa, struct td_bytes message,
+// The same for a message in the clear, the first one.
+int td_ike_request_clear(struct td_ike_sa *sa, uint8_t exchange, struct td_bytes message,
     void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer));
 // The exchange is over; its task, which is now the caller's, or NULL.
 struct td_ike_task *td_ike_exchange_end(struct td_ike_sa *sa);
@@ -369,8 +396,10 @@ void td_ike_answer_again(struct td_ike_sa *sa);
 // packets.c: messages on the wire. Seals a chain as one datagram, or as fragments when it is too long and the
 // peer knows RFC 7383. Returns 0 or -errno.
 int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
-    const struct td_ike_chain *chain, struct td_ike_packets *packets);
+    struct td_ike_chain *chain, struct td_ike_packets *packets);
 void td_ike_packets_send(struct td_ike_sa *sa, const struct td_ike_packets *packets);
+// The same once more, in a session with a new time.
+void td_ike_packets_repeat(struct td_ike_sa *sa, struct td_ike_packets *packets);
 void td_ike_packets_free(struct td_ike_packets *packets);
 int td_ike_packets_clear(struct td_ike_packets *packets, struct td_bytes message);
 // A whole message out of one fragment more. Returns 0 and *whole when it is complete (in ike->plain), -EAGAIN
@@ -391,6 +420,8 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 // auth.c: IKE_AUTH.
 void td_ike_auth_start(struct td_ike_sa *sa);
 void td_ike_auth_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
+// The first child that was wanted, slot 0's before others.
+struct td_ike_task *td_ike_create_take(struct td_ike_sa *sa);
 // create_child.c: CREATE_CHILD_SA for children.
 int td_ike_create_start(struct td_ike_sa *sa, struct td_ike_task *task);
 void td_ike_create_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
@@ -399,6 +430,9 @@ void td_ike_child_activated(struct td_ike_child *child);
 // rekey_ike.c: CREATE_CHILD_SA for the IKE SA.
 int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task);
 void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
+// Children and tasks move over; who answered waits for the DELETE.
+void td_ike_replace(struct td_ike_sa *sa, struct td_ike_sa *successor);
+void td_ike_sa_delete(struct td_ike_sa *sa); // as its next task
 // The peer has deleted or forgotten an SA while our request to rekey it is under way: the peer's own
 // successor, if there is one, has won, whatever the answer would say.
 void td_ike_rekey_overtaken(struct td_ike_sa *sa);
@@ -409,6 +443,7 @@ void td_ike_rekey_settle(struct td_ike_sa *sa);
 int td_ike_erase_start(struct td_ike_sa *sa, struct td_ike_task *task);
 int td_ike_delete_start(struct td_ike_sa *sa);
 int td_ike_liveness_start(struct td_ike_sa *sa);
+int td_ike_expired_start(struct td_ike_sa *sa);
 void td_ike_informational_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
 // A hint: asks the peer whether it lives, at most once a second.
 void td_ike_probe(struct td_ike_sa *sa);

@@ -168,6 +168,8 @@ static int body_read(uint8_t type, bool critical, struct td_cursor body, struct 
 		return once_read(body, &payloads->ts_i);
 	case TD_IKE_PAYLOAD_TSR:
 		return once_read(body, &payloads->ts_r);
+	case TD_IKE_PAYLOAD_NOISE:
+		return once_read(body, &payloads->noise);
 	case TD_IKE_PAYLOAD_CP:
 		return once_note(&payloads->configuration);
 	case TD_IKE_PAYLOAD_EAP:

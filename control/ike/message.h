@@ -66,6 +66,7 @@ struct td_ike_payloads {
 	unsigned cert_count, certreq_count;
 	struct td_ike_cert certs[TD_IKE_CERTS_MAX], certreqs[TD_IKE_CERTS_MAX];
 	struct td_bytes ts_i, ts_r; // for td_ts_read
+	struct td_bytes noise; // of the one-round-trip exchange
 	unsigned notify_count;
 	struct td_ike_notify notifies[TD_IKE_NOTIFIES_MAX];
 	unsigned delete_count;

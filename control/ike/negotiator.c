@@ -132,9 +132,15 @@ void td_ike_wishes_retry(struct td_ike_sa *sa)
 
 static void active(void *context, struct td_life_child *life)
 {
+	struct td_ike_child *child = life->negotiator;
+
 	(void)context;
-	if (life->negotiator)
-		td_ike_child_activated(life->negotiator);
+	if (!child)
+		return;
+	// Only the peer can have sealed a packet.
+	if (life->proof == TD_PROOF_TRAFFIC)
+		td_onertt_proved_soon(child->sa);
+	td_ike_child_activated(child);
 }
 
 void td_ike_waiting_forget(struct td_ike_peer *peer, const struct td_life_tunnel *life)

@@ -11,8 +11,20 @@
 #define IPV6_UDP_BYTES 48
 #define NON_ESP_MARKER_BYTES 4
 
+// A message of a session before it is sealed.
+struct td_ike_plain {
+	uint8_t exchange, first;
+	bool response;
+	uint32_t id;
+	size_t next_at, length;
+	uint8_t payloads[];
+};
+
 void td_ike_packets_free(struct td_ike_packets *packets)
 {
+	if (packets->plain)
+		td_wipe(packets->plain, sizeof(*packets->plain) + packets->plain->length);
+	free(packets->plain);
 	free(packets->data);
 	*packets = (struct td_ike_packets){0};
 }
@@ -91,7 +103,7 @@ static int seal_pieces(struct td_ike_sa *sa, const struct td_ike_header *header,
 	return 0;
 }
 
-int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
+static int seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
     const struct td_ike_chain *chain, struct td_ike_packets *packets)
 {
 	struct td_ike_header header = {
@@ -111,6 +123,66 @@ int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, u
 	if (!sa->peer_fragments || chain->writer.length + overhead <= max)
 		return seal_whole(sa, &header, chain, packets);
 	return seal_pieces(sa, &header, chain, max - overhead - 4, packets);
+}
+
+static struct td_ike_plain *plain_of(
+    uint8_t exchange, bool response, uint32_t id, const struct td_ike_chain *chain)
+{
+	struct td_ike_plain *plain = malloc(sizeof(*plain) + chain->writer.length);
+
+	if (!plain)
+		return NULL;
+	*plain = (struct td_ike_plain){
+	    .exchange = exchange,
+	    .first = chain->first,
+	    .response = response,
+	    .id = id,
+	    .next_at = chain->next_at,
+	    .length = chain->writer.length,
+	};
+	memcpy(plain->payloads, chain->writer.data, chain->writer.length);
+	return plain;
+}
+
+int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
+    struct td_ike_chain *chain, struct td_ike_packets *packets)
+{
+	struct td_ike_plain *plain = NULL;
+	int ret;
+
+	if (!sa->onertt)
+		return seal(sa, exchange, response, id, chain, packets);
+	if (!chain->writer.overflow && !(plain = plain_of(exchange, response, id, chain)))
+		return -ENOMEM;
+	ret = td_onertt_stamp(sa, chain);
+	if (ret == 0)
+		ret = seal(sa, exchange, response, id, chain, packets);
+	if (ret == 0)
+		packets->plain = plain;
+	else
+		free(plain);
+	return ret;
+}
+
+void td_ike_packets_repeat(struct td_ike_sa *sa, struct td_ike_packets *packets)
+{
+	const struct td_ike_plain *plain = packets->plain;
+	struct td_ike_packets again = {0};
+	struct td_ike_chain chain;
+
+	if (plain) {
+		td_ike_chain_start(sa->ike, &chain);
+		td_writer_bytes(&chain.writer, plain->payloads, plain->length);
+		chain.first = plain->first;
+		chain.next_at = plain->next_at;
+		// Without memory the old ones go out, which may be stale, and the next repetition is another.
+		if (td_ike_packets_seal(sa, plain->exchange, plain->response, plain->id, &chain, &again) ==
+		    0) {
+			td_ike_packets_free(packets);
+			*packets = again;
+		}
+	}
+	td_ike_packets_send(sa, packets);
 }
 
 // ---- putting together ---------------------------------------------------------------------------

@@ -114,6 +114,11 @@ static bool message_open(struct td_ike_sa *sa, const struct td_ike_header *heade
 static void request_dispatch(
     struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *request)
 {
+	// S5: with keys whose validity has ended nothing new is made.
+	if (td_onertt_is_over(sa) && header->exchange == TD_IKE_CREATE_CHILD_SA) {
+		td_ike_answer_notify(sa, header->exchange, TD_N_KEY_EXPIRED, (struct td_bytes){0});
+		return;
+	}
 	switch (header->exchange) {
 	case TD_IKE_AUTH:
 		if (sa->state == TD_IKE_CONNECTING && !sa->initiator) {
@@ -173,7 +178,10 @@ static void answer_received(struct td_ike_sa *sa, struct td_bytes inside, uint8_
 		sa->ike->stats.malformed++;
 		return;
 	}
-	sa->exchange.answered(sa, &answer);
+	if (sa->onertt && td_ike_notify_find(&answer, TD_N_KEY_EXPIRED))
+		td_onertt_told(sa, &answer);
+	else
+		sa->exchange.answered(sa, &answer);
 }
 
 // A protected message for an SA that has keys: authenticates it, then looks at its number, then acts.
@@ -202,7 +210,8 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 		if (td_ike_open(&sa->keys, !sa->initiator, message, outer, sa->ike->plain, &inside, &number,
 		        &total) < 0)
 			sa->ike->stats.unauthentic++;
-		else if (number <= 1) // RFC 7383 2.6.1
+		else if (number <= 1 && // RFC 7383 2.6.1
+		         (number == 1 || td_onertt_fresh(sa, false, inside, first)))
 			td_ike_answer_again(sa);
 		return;
 	}
@@ -210,6 +219,9 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 		return;
 	if (outer->encrypted_type == TD_IKE_PAYLOAD_SKF)
 		first = response ? sa->answer_fragments.first : sa->request_fragments.first;
+	if (!td_onertt_fresh(sa, response, inside, first))
+		return;
+	td_onertt_proved(sa);
 	sa->heard_ns = td_ike_now(sa->ike);
 	td_ike_sa_path_update(sa, path);
 	if (response)
@@ -262,6 +274,10 @@ static void sa_received(struct td_ike *ike, const struct td_path *path, const st
 		td_ike_init_answered(sa, header, message, &payloads);
 		return;
 	}
+	if (header->exchange == TD_IKE_ONE_ROUND_TRIP) {
+		td_onertt_answered(sa, header, &payloads);
+		return;
+	}
 	uint64_t peer_spi = sa->initiator ? sa->spi_r : sa->spi_i;
 	if (peer_spi != (sa->initiator ? header->spi_r : header->spi_i)) {
 		ike->stats.unexpected++;
@@ -296,6 +312,8 @@ void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_by
 		clear_answer(ike, path, &header, header.exchange, &chain);
 	} else if (header.exchange == TD_IKE_SA_INIT && !td_ike_is_response(&header)) {
 		td_ike_init_asked(ike, path, &header, message);
+	} else if (header.exchange == TD_IKE_ONE_ROUND_TRIP && !td_ike_is_response(&header)) {
+		td_onertt_asked(ike, path, &header, message);
 	} else {
 		sa_received(ike, path, &header, message);
 	}

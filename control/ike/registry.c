@@ -25,6 +25,8 @@ const char *td_ike_exchange_name(uint8_t exchange)
 		return "CREATE_CHILD_SA";
 	case TD_IKE_INFORMATIONAL:
 		return "INFORMATIONAL";
+	case TD_IKE_ONE_ROUND_TRIP:
+		return "ONE_ROUND_TRIP";
 	default:
 		return "exchange";
 	}

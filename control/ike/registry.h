@@ -14,6 +14,7 @@ enum td_ike_exchange_type {
 	TD_IKE_AUTH = 35,
 	TD_IKE_CREATE_CHILD_SA = 36,
 	TD_IKE_INFORMATIONAL = 37,
+	TD_IKE_ONE_ROUND_TRIP = 240, // of the private range; docs/one-round-trip.md
 };
 
 enum td_ike_flag { TD_IKE_FLAG_INITIATOR = 0x08, TD_IKE_FLAG_VERSION = 0x10, TD_IKE_FLAG_RESPONSE = 0x20 };
@@ -37,6 +38,7 @@ enum td_ike_payload {
 	TD_IKE_PAYLOAD_CP = 47,
 	TD_IKE_PAYLOAD_EAP = 48,
 	TD_IKE_PAYLOAD_SKF = 53, // RFC 7383
+	TD_IKE_PAYLOAD_NOISE = 128, // private
 };
 
 enum td_ike_protocol {
@@ -126,6 +128,7 @@ enum td_ike_id_type {
 	X(TEMPORARY_FAILURE, 43)                                                                             \
 	X(CHILD_SA_NOT_FOUND, 44)                                                                            \
 	X(TS_MAX_QUEUE, 48) /* RFC 9611 */                                                                   \
+	X(STALE, 8192) /* private, docs/one-round-trip.md */                                                 \
 	X(INITIAL_CONTACT, 16384)                                                                            \
 	X(SET_WINDOW_SIZE, 16385)                                                                            \
 	X(ADDITIONAL_TS_POSSIBLE, 16386)                                                                     \
@@ -139,7 +142,13 @@ enum td_ike_id_type {
 	X(QUICK_CRASH_DETECTION, 16419) /* RFC 6290 */                                                       \
 	X(FRAGMENTATION_SUPPORTED, 16430) /* RFC 7383 */                                                     \
 	X(SIGNATURE_HASH_ALGORITHMS, 16431) /* RFC 7427 */                                                   \
-	X(SA_RESOURCE_INFO, 16444) /* RFC 9611 */
+	X(SA_RESOURCE_INFO, 16444) /* RFC 9611 */                                                            \
+	X(ONE_ROUND_TRIP, 40960) /* private, docs/one-round-trip.md */                                       \
+	X(FRESHNESS, 40961)                                                                                  \
+	X(WRAPPED_KEY, 40962)                                                                                \
+	X(KEY_EXPIRED, 40963)                                                                                \
+	X(CONTINUES, 40964)                                                                                  \
+	X(INCARNATION, 40965)
 
 enum td_ike_notify_type {
 #define TD_IKE_NOTIFY_ENUM(name, number) TD_N_##name = number,

@@ -36,7 +36,9 @@ int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task)
 {
 	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
 	const struct td_ike_proposals *proposals = &sa->peer->config.proposals;
-	uint16_t group = task->group ? task->group : sa->suite.dh;
+	uint16_t group = task->group                                         ? task->group
+	                 : td_ike_proposals_have_dh(proposals, sa->suite.dh) ? sa->suite.dh
+	                                                                     : td_ike_proposals_dh(proposals);
 	uint8_t spi[IKE_SPI_BYTES];
 	struct td_ike_chain chain;
 	int ret;
@@ -91,17 +93,16 @@ static int successor_key(const struct td_ike_sa *sa, struct td_ike_sa *successor
 	successor->remote_id = sa->remote_id;
 	td_ike_nonce_lowest(nonce_i, nonce_r, &successor->lowest);
 	td_ike_sa_established(successor);
-	return 0;
+	return td_onertt_inherit(successor, sa);
 }
 
-static void sa_delete(struct td_ike_sa *sa)
+void td_ike_sa_delete(struct td_ike_sa *sa)
 {
 	if (td_ike_task_add(sa, TD_TASK_DELETE_IKE))
 		td_timers_set(sa->ike->env.timers, &sa->task_timer, td_ike_now(sa->ike));
 }
 
-// Children and tasks move over; who answered the request waits for the DELETE.
-static void replace(struct td_ike_sa *sa, struct td_ike_sa *successor)
+void td_ike_replace(struct td_ike_sa *sa, struct td_ike_sa *successor)
 {
 	struct td_ike_sa *other;
 
@@ -118,7 +119,7 @@ static void replace(struct td_ike_sa *sa, struct td_ike_sa *successor)
 void td_ike_rekey_overtaken(struct td_ike_sa *sa)
 {
 	if (sa->peers)
-		replace(sa, sa->peers);
+		td_ike_replace(sa, sa->peers);
 }
 
 void td_ike_rekey_settle(struct td_ike_sa *sa)
@@ -127,14 +128,14 @@ void td_ike_rekey_settle(struct td_ike_sa *sa)
 
 	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
 		if (other->peers == sa)
-			replace(other, sa);
+			td_ike_replace(other, sa);
 }
 
 // Our request has failed or lost. What the peer made meanwhile, if anything, takes over.
 static void rekey_lost(struct td_ike_sa *sa, struct td_ike_task *task, bool again)
 {
 	if (sa->peers) {
-		replace(sa, sa->peers);
+		td_ike_replace(sa, sa->peers);
 	} else if (again) {
 		uint32_t random;
 
@@ -203,7 +204,7 @@ static void rekey_answered(struct td_ike_sa *sa, const struct td_ike_payloads *a
 		// Settled meanwhile, in favour of the peer.
 		sa->ike->stats.collisions += made;
 		if (made)
-			sa_delete(successor);
+			td_ike_sa_delete(successor);
 		td_ike_task_free(task);
 	} else if (!made) {
 		if (refusal && refusal->type == TD_N_INVALID_KE_PAYLOAD && other_group(sa, task, refusal))
@@ -212,12 +213,12 @@ static void rekey_answered(struct td_ike_sa *sa, const struct td_ike_payloads *a
 			rekey_lost(sa, task, refusal && refusal->type == TD_N_TEMPORARY_FAILURE);
 	} else if (sa->peers && td_ike_nonce_compare(&successor->lowest, &sa->peers_lowest) <= 0) {
 		sa->ike->stats.collisions++;
-		sa_delete(successor);
+		td_ike_sa_delete(successor);
 		rekey_lost(sa, task, false);
 	} else {
 		sa->ike->stats.collisions += sa->peers != NULL;
-		replace(sa, successor);
-		sa_delete(sa);
+		td_ike_replace(sa, successor);
+		td_ike_sa_delete(sa);
 		td_ike_task_free(task);
 	}
 	td_ike_tasks_run(sa);
@@ -311,6 +312,6 @@ void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *requ
 		sa->peers = successor; // settled with the answer to our own request
 		sa->peers_lowest = successor->lowest;
 	} else {
-		replace(sa, successor);
+		td_ike_replace(sa, successor);
 	}
 }

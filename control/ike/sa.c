@@ -94,22 +94,25 @@ unsigned td_ike_source_count(const struct td_ike *ike, const struct td_ip *remot
 	return count;
 }
 
-void td_ike_sa_init_link(struct td_ike_sa *sa)
+void td_ike_sa_init_link(struct td_ike_sa *sa, bool half_open)
 {
-	td_hash_link(&sa->ike->by_source, &sa->by_source, source_hash(&sa->path.remote));
-	sa->half_open = true;
-	sa->ike->half_open++;
+	if (half_open)
+		td_hash_link(&sa->ike->by_source, &sa->by_source, source_hash(&sa->path.remote));
+	sa->half_open = half_open;
+	sa->ike->half_open += half_open;
+	sa->init_linked = true;
 	td_hash_link(&sa->ike->by_init, &sa->by_init, init_hash(sa->spi_i, &sa->path));
 }
 
-static void init_unlink(struct td_ike_sa *sa)
+void td_ike_sa_init_unlink(struct td_ike_sa *sa)
 {
-	if (!sa->half_open)
+	if (!sa->init_linked)
 		return;
-	sa->half_open = false;
-	sa->ike->half_open--;
+	if (sa->half_open)
+		td_hash_unlink(&sa->ike->by_source, &sa->by_source);
+	sa->ike->half_open -= sa->half_open;
+	sa->half_open = sa->init_linked = false;
 	td_hash_unlink(&sa->ike->by_init, &sa->by_init);
-	td_hash_unlink(&sa->ike->by_source, &sa->by_source);
 }
 
 static uint64_t spi_new(struct td_ike *ike)
@@ -209,6 +212,7 @@ void td_ike_handshake_free(struct td_ike_sa *sa)
 	if (!handshake)
 		return;
 	td_dh_free(handshake->dh);
+	td_onertt_first_free(handshake->first);
 	free(handshake->own_message);
 	free(handshake->peer_message);
 	td_wipe(handshake, sizeof(*handshake));
@@ -231,7 +235,7 @@ void td_ike_sa_established(struct td_ike_sa *sa)
 	struct td_timers *timers = sa->ike->env.timers;
 	uint64_t now = td_ike_now(sa->ike);
 
-	init_unlink(sa);
+	td_ike_sa_init_unlink(sa);
 	td_ike_handshake_free(sa);
 	td_timers_cancel(timers, &sa->end_timer);
 	sa->state = TD_IKE_ESTABLISHED;
@@ -297,7 +301,7 @@ void td_ike_sa_close(struct td_ike_sa *sa, const char *kind, const char *reason)
 		return;
 	if (kind)
 		td_ike_event(sa, kind, reason);
-	init_unlink(sa);
+	td_ike_sa_init_unlink(sa);
 	sa->state = TD_IKE_CLOSED;
 	td_hash_unlink(&ike->by_spi, &sa->by_spi);
 	td_hash_unlink(&ike->by_path, &sa->by_path);
@@ -316,6 +320,7 @@ void td_ike_sa_close(struct td_ike_sa *sa, const char *kind, const char *reason)
 	td_ike_fragments_free(&sa->request_fragments);
 	td_ike_fragments_free(&sa->answer_fragments);
 	td_ike_keys_wipe(&sa->keys);
+	td_onertt_free(sa, reason);
 	LIST_INSERT_HEAD(&ike->closed, sa, all);
 }
 

@@ -146,7 +146,8 @@ void td_life_child_deleted(struct td_life_child *child, bool by_peer)
 		return;
 	// The peer deletes what it has replaced only when it has the answer about the successor.
 	for (other = slot->children; by_peer && other != NULL; other = other->next) {
-		if (other->state == TD_CHILD_PENDING && other->predecessor == child) {
+		if (other->state == TD_CHILD_PENDING && other->predecessor == child &&
+		    !td_life_entry_of(other)->unproven) {
 			td_life_activate(other, TD_PROOF_DELETE);
 			break;
 		}
@@ -213,6 +214,7 @@ static void heard(struct td_life_child *child, enum td_child_proof proof)
 		td_life_activate(child, proof);
 	} else if (child->state == TD_CHILD_ACTIVE && !td_life_entry_of(child)->heard) {
 		td_life_entry_of(child)->heard = true;
+		td_life_up_tell(child);
 		td_life_slot_review(td_life_slot_of(child));
 	}
 }
@@ -234,11 +236,21 @@ void td_life_child_answered(struct td_life_child *child)
 		dataplane->prove(dataplane->context, child);
 }
 
+void td_life_child_early(struct td_life_child *child)
+{
+	td_life_activate(child, TD_PROOF_EARLY);
+}
+
+void td_life_child_confirmed(struct td_life_child *child)
+{
+	heard(child, TD_PROOF_MESSAGE);
+}
+
 void td_life_child_asked_again(struct td_life_child *child)
 {
 	struct td_timers *timers = td_life_timers(child->tunnel);
 
-	if (child->state == TD_CHILD_PENDING && !child->initiator)
+	if (child->state == TD_CHILD_PENDING && !child->initiator && !td_life_entry_of(child)->unproven)
 		td_timers_set(
 		    timers, &child->quiet_timer, timers->now_ns + td_life_quiet_ns(td_life_slot_of(child)));
 }

@@ -45,6 +45,7 @@ static struct td_life_entry *entry_create(const struct td_life_offer *offer)
 	    .drain_timer = {.fn = td_life_drain_due, .context = &entry->child},
 	};
 	entry->surplus_timer = (struct td_timer){.fn = td_life_surplus_due, .context = &entry->child};
+	entry->unproven = offer->unproven;
 	entry->order = ++offer->tunnel->orders;
 	entry->hard_ns = offer->tunnel->config.hard_ns != 0
 	                     ? entry->child.installed_ns + offer->tunnel->config.hard_ns
@@ -78,7 +79,7 @@ static void timers_start(struct td_life_child *child)
 		td_timers_set(timers, &child->soft_timer, child->installed_ns + soft_ns);
 	if (td_life_hard_ns(child) != UINT64_MAX)
 		td_timers_set(timers, &child->hard_timer, td_life_hard_ns(child));
-	if (!child->initiator)
+	if (!child->initiator && !td_life_entry_of(child)->unproven)
 		td_timers_set(timers, &child->quiet_timer,
 		    child->installed_ns + td_life_quiet_ns(td_life_slot_of(child)));
 }

@@ -19,6 +19,7 @@ struct td_life_entry {
 	bool line_initiator; // this side made the line's first child
 	unsigned generation; // rekeys since then
 	bool heard; // the peer is known, not only supposed, to have the child
+	bool unproven; // nothing but the peer's own word activates it
 	bool soft_due; // a successor is wanted
 	uint64_t hard_ns; // its end; UINT64_MAX: none. Fixed by the configuration that it was made with
 	unsigned rekey_failures; // in a row
@@ -142,6 +143,8 @@ void td_life_activate(struct td_life_child *child, enum td_child_proof proof);
 // Another child takes over from one that is not a candidate any more. Pending successors of it are taken, for
 // want of an active child, if pending says so. Without any, nothing is sent.
 void td_life_replace(struct td_life_child *child, bool pending);
+// A slot sends on the child: tells that the tunnel is up, unless it sends early and without proof.
+void td_life_up_tell(struct td_life_child *child);
 // The newest pending child that came of this one by rekeys; NULL: none.
 struct td_life_child *td_life_successor_pending(const struct td_life_child *child);
 // Another child has taken this one's place, or is about to.

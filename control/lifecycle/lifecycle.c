@@ -221,6 +221,13 @@ uint32_t td_life_spi_reserve(struct td_life_tunnel *tunnel, unsigned slot)
 	return slot < tunnel->config.slots ? dataplane->spi_reserve(dataplane->context, tunnel, slot) : 0;
 }
 
+bool td_life_spi_claim(struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi)
+{
+	const struct td_life_dataplane *dataplane = &tunnel->life->env.dataplane;
+
+	return dataplane->spi_claim != NULL && dataplane->spi_claim(dataplane->context, tunnel, slot, spi);
+}
+
 void td_life_spi_release(struct td_life_tunnel *tunnel, uint32_t spi)
 {
 	const struct td_life_dataplane *dataplane = &tunnel->life->env.dataplane;

@@ -65,8 +65,10 @@ enum td_child_proof {
 	TD_PROOF_NONE,
 	TD_PROOF_ANSWER, // this side started the exchange and has the answer
 	TD_PROOF_TRAFFIC, // a packet authenticated on it (S2)
+	TD_PROOF_MESSAGE, // a control message authenticated that only a peer with the child sends
 	TD_PROOF_DELETE, // the peer deleted the old one
 	TD_PROOF_TIMER, // rule 2's time passed, or the old one reached its end
+	TD_PROOF_EARLY, // none: the operator wants to send without waiting for the answer
 };
 
 struct td_life_child {
@@ -99,6 +101,8 @@ struct td_life_offer {
 	struct td_path path;
 	const struct td_ts_list *ts_local, *ts_remote; // as negotiated
 	struct td_life_child *predecessor; // for a rekey
+	// The peer has not proved yet who it is: only traffic or a message of its does, no timer, no DELETE.
+	bool unproven;
 	void *negotiator;
 };
 
@@ -110,6 +114,8 @@ struct td_life_dataplane {
 	// An unused inbound SPI that belongs to the owner of a slot; 0: none to be had.
 	uint32_t (*spi_reserve)(void *context, const struct td_life_tunnel *tunnel, unsigned slot);
 	void (*spi_release)(void *context, uint32_t spi);
+	// Reserves this very SPI, which a peer has chosen. False: it is taken. NULL: none can be.
+	bool (*spi_claim)(void *context, const struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi);
 	// Both SAs: the inbound one decrypts when this returns, the outbound one waits. Returns 0 or -errno.
 	int (*install)(void *context, struct td_life_child *child, const struct td_life_offer *offer,
 	    struct td_error *error);
@@ -165,6 +171,7 @@ void td_lifecycle_destroy(struct td_lifecycle *life);
 struct td_life_stats {
 	uint64_t installed, removed;
 	uint64_t activated_by_answer, activated_by_traffic, activated_by_delete, activated_by_timer;
+	uint64_t activated_by_message, activated_early;
 	uint64_t failed; // negotiations
 	uint64_t expired; // children that reached a hard limit before their successor was there
 };
@@ -205,12 +212,17 @@ const struct td_life_stats *td_life_tunnel_stats(const struct td_life_tunnel *tu
 uint32_t td_life_spi_reserve(struct td_life_tunnel *tunnel, unsigned slot); // 0: none
 void td_life_spi_release(
     struct td_life_tunnel *tunnel, uint32_t spi); // not when a child was installed with it
+bool td_life_spi_claim(struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi); // false: it is taken
 // Rule 1: both SAs are in place when this returns, pending; a responder calls it before it answers. On error
 // returns NULL, fills *error and has changed nothing: the SPI is then the caller's still.
 struct td_life_child *td_life_child_install(const struct td_life_offer *offer, struct td_error *error);
 // The initiator has the answer: the peer has the child. It is sent on from now; a dummy proves it to the
 // peer.
 void td_life_child_answered(struct td_life_child *child);
+// The initiator sends on it without the answer. The tunnel is told to be up when that, or a packet, is here.
+void td_life_child_early(struct td_life_child *child);
+// The responder has a message that the peer sends only when it has the child.
+void td_life_child_confirmed(struct td_life_child *child);
 // The peer sent its request for this child again: it had no answer yet (rule 2).
 void td_life_child_asked_again(struct td_life_child *child);
 // Before a DELETE of ours: nothing is sent on the child any more. Packets go to another child of the slot,

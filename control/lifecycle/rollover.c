@@ -29,16 +29,13 @@ static bool descends(const struct td_life_child *child, const struct td_life_chi
 
 // ---- what is sent on --------------------------------------------------------------------------
 
-static void switch_to(struct td_life_child *child)
+void td_life_up_tell(struct td_life_child *child)
 {
 	struct td_life_tunnel *tunnel = child->tunnel;
-	struct td_life_slot *slot = td_life_slot_of(child);
 	unsigned i;
 
-	slot->current = child;
-	tunnel->life->env.dataplane.switch_out(tunnel->life->env.dataplane.context, child);
-	td_life_tell(tunnel, child, "child_switched", NULL);
-	if (slot->number != 0)
+	if (child->slot != 0 || td_life_slot_of(child)->current != child ||
+	    (child->proof == TD_PROOF_EARLY && !td_life_entry_of(child)->heard))
 		return;
 	if (!tunnel->told_up) {
 		tunnel->told_up = true;
@@ -49,6 +46,17 @@ static void switch_to(struct td_life_child *child)
 		tunnel->slots[i].unsupported = false;
 		td_life_create_later(&tunnel->slots[i]);
 	}
+}
+
+static void switch_to(struct td_life_child *child)
+{
+	struct td_life_tunnel *tunnel = child->tunnel;
+	struct td_life_slot *slot = td_life_slot_of(child);
+
+	slot->current = child;
+	tunnel->life->env.dataplane.switch_out(tunnel->life->env.dataplane.context, child);
+	td_life_tell(tunnel, child, "child_switched", NULL);
+	td_life_up_tell(child);
 }
 
 static const char *proof_count(struct td_life_stats *stats, enum td_child_proof proof)
@@ -66,6 +74,12 @@ static const char *proof_count(struct td_life_stats *stats, enum td_child_proof 
 	case TD_PROOF_TIMER:
 		stats->activated_by_timer++;
 		return "timer";
+	case TD_PROOF_MESSAGE:
+		stats->activated_by_message++;
+		return "message";
+	case TD_PROOF_EARLY:
+		stats->activated_early++;
+		return "early";
 	case TD_PROOF_NONE:
 		break;
 	}
@@ -81,7 +95,7 @@ void td_life_activate(struct td_life_child *child, enum td_child_proof proof)
 		return;
 	child->state = TD_CHILD_ACTIVE;
 	child->proof = proof;
-	td_life_entry_of(child)->heard = proof != TD_PROOF_TIMER;
+	td_life_entry_of(child)->heard = proof != TD_PROOF_TIMER && proof != TD_PROOF_EARLY;
 	td_timers_cancel(td_life_timers(tunnel), &child->quiet_timer);
 	td_life_tell(tunnel, child, "child_active", proof_count(&tunnel->stats, proof));
 	if (slot->current == NULL || newer(child, slot->current))
@@ -108,7 +122,8 @@ struct td_life_child *td_life_successor_pending(const struct td_life_child *chil
 	struct td_life_child *other;
 
 	for (other = td_life_slot_of(child)->children; other != NULL; other = other->next)
-		if (other->state == TD_CHILD_PENDING && descends(other, child))
+		if (other->state == TD_CHILD_PENDING && descends(other, child) &&
+		    !td_life_entry_of(other)->unproven)
 			return other;
 	return NULL;
 }

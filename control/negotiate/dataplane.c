@@ -32,6 +32,16 @@ static uint32_t spi_reserve(void *context, const struct td_life_tunnel *life, un
 	return td_sad_spi_fresh(negotiate->sad, slot_owner(life, slot), random);
 }
 
+// A peer may choose any SPI: an owner whom it does not name gets the packets by a hand-off.
+static bool spi_claim(void *context, const struct td_life_tunnel *life, unsigned slot, uint32_t spi)
+{
+	struct td_negotiate *negotiate = context;
+
+	(void)life;
+	(void)slot;
+	return spi >= TD_SPI_MIN && td_sad_spi_is_free(negotiate->sad, spi);
+}
+
 static void spi_release(void *context, uint32_t spi)
 {
 	(void)context;
@@ -201,6 +211,7 @@ struct td_life_dataplane td_negotiate_dataplane(struct td_negotiate *negotiate)
 	    .context = negotiate,
 	    .spi_reserve = spi_reserve,
 	    .spi_release = spi_release,
+	    .spi_claim = spi_claim,
 	    .install = install,
 	    .switch_out = switch_out,
 	    .stop_out = stop_out,

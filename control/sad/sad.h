@@ -82,6 +82,7 @@ struct td_sa *td_sad_sa_find_out(const struct td_sad *sad, const struct td_tunne
 // An inbound SPI that names a worker (td_dp_spi_make) and that no inbound SA has, at or behind what the
 // random number says; 0: there is none. It is not reserved.
 uint32_t td_sad_spi_fresh(const struct td_sad *sad, unsigned worker, uint32_t random);
+bool td_sad_spi_is_free(const struct td_sad *sad, uint32_t spi); // no inbound SA has it
 // Visits all SAs, or those of one tunnel, in order of creation.
 void td_sad_foreach(
     const struct td_sad *sad, void (*fn)(void *context, const struct td_sa *sa), void *context);

@@ -80,6 +80,11 @@ uint32_t td_sad_spi_fresh(const struct td_sad *sad, unsigned worker, uint32_t ra
 	return 0;
 }
 
+bool td_sad_spi_is_free(const struct td_sad *sad, uint32_t spi)
+{
+	return !td_sad_sa_find_in(sad, spi);
+}
+
 struct td_sa *td_sad_sa_find_out(const struct td_sad *sad, const struct td_tunnel *tunnel, uint32_t spi)
 {
 	struct td_hash_node *node = td_hash_first(&sad->out, out_hash(tunnel, spi));

@@ -50,6 +50,23 @@ static uint32_t spi_reserve(void *context, const struct td_life_tunnel *tunnel, 
 	return sa->spi_in;
 }
 
+static bool spi_claim(void *context, const struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi)
+{
+	struct sim_node *node = context;
+	struct sim_sa *sa = sim_sa_find(node, spi) ? NULL : calloc(1, sizeof(*sa));
+
+	if (!sa)
+		return false;
+	*sa = (struct sim_sa){.end = td_life_tunnel_user(tunnel),
+	    .slot = slot,
+	    .incarnation = node->incarnation,
+	    .spi_in = spi,
+	    .next = *bucket(node, spi)};
+	*bucket(node, spi) = sa;
+	node->reserved++;
+	return true;
+}
+
 static void spi_release(void *context, uint32_t spi)
 {
 	struct sim_node *node = context;
@@ -218,6 +235,7 @@ struct td_life_dataplane sim_model(struct sim_node *node)
 	    .context = node,
 	    .spi_reserve = spi_reserve,
 	    .spi_release = spi_release,
+	    .spi_claim = spi_claim,
 	    .install = install,
 	    .switch_out = switch_out,
 	    .stop_out = stop_out,

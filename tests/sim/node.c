@@ -37,6 +37,11 @@ static int64_t node_unix_time(void *context)
 	return 1700000000;
 }
 
+static uint64_t node_wall_us(void *context)
+{
+	return sim_wall_us(context);
+}
+
 // A side gives its peer up only when nothing that answers its last request has reached it.
 static void dead_check(struct sim_node *node, const struct td_ike_sa *sa)
 {
@@ -58,10 +63,11 @@ static void ike_event(void *context, const char *kind, const struct td_ike_peer 
 	node->ike_dead += strcmp(kind, "ike_dead") == 0;
 	node->ike_down += strcmp(kind, "ike_down") == 0;
 	node->ike_failed += strcmp(kind, "ike_failed") == 0;
-	if (silence) {
+	// An old session ends because its renewal was not answered; what was last asked in it may have been.
+	if (silence && sa->exchange.answered)
 		dead_check(node, sa);
+	if (silence)
 		sim_sas_excuse_dead(node, sa);
-	}
 }
 
 static void life_event(void *context, const char *kind, const struct td_life_tunnel *tunnel,
@@ -74,6 +80,8 @@ static void life_event(void *context, const char *kind, const struct td_life_tun
 		end->was_up = true;
 	if (strcmp(kind, "child_installed") == 0 && child->predecessor)
 		node->world->rekeys++;
+	if (child && strcmp(kind, "child_active") == 0 && child->proof == TD_PROOF_EARLY)
+		((struct sim_sa *)child->dataplane)->early = SIM_EXCUSE_EARLY;
 	if (child && strcmp(kind, "child_active") == 0 && child->proof == TD_PROOF_TIMER) {
 		struct sim_sa *sa = child->dataplane;
 
@@ -105,6 +113,7 @@ void sim_node_init(struct sim_world *world, unsigned index)
 	node->spi_first = 0x1000 + 0x100000 * index;
 	for (unsigned i = 0; i < sizeof(node->token_secret); i++)
 		node->token_secret[i] = (uint8_t)sim_random_u64(&world->random);
+	sim_onertt_keys(node);
 	if (world->node_count <= index)
 		world->node_count = index + 1;
 }
@@ -168,6 +177,8 @@ void sim_end_up(struct sim_end *end)
 void sim_node_start(struct sim_node *node)
 {
 	struct sim_world *world = node->world;
+	td_timers_clock(&node->timers, sim_local_ns(node, world->now_ns));
+	sim_onertt_start(node);
 	struct td_ike_env ike_env = {
 	    .timers = &node->timers,
 	    .context = node,
@@ -175,6 +186,8 @@ void sim_node_start(struct sim_node *node)
 	    .send = node_send,
 	    .unix_time = node_unix_time,
 	    .token_secret = node->token_secret,
+	    .wall_us = node_wall_us,
+	    .accepted = node->accepted,
 	    .event = ike_event,
 	};
 	struct td_life_env life_env = {
@@ -187,13 +200,12 @@ void sim_node_start(struct sim_node *node)
 	};
 
 	node->random = sim_random_fork(&world->random);
-	td_timers_clock(&node->timers, sim_local_ns(node, world->now_ns));
 	node->silent = node->must_be_silent = false;
 	node->incarnation++;
 	node->ike = td_ike_create(&ike_env);
 	node->life = td_lifecycle_create(&life_env);
 	for (unsigned i = 0; i < world->node_count; i++)
-		if (node->peer_config[i].local)
+		if (node->peer_config[i].local || node->peer_config[i].onertt.enabled)
 			node->peers[i] = td_ike_peer_add(node->ike, &node->peer_config[i]);
 	for (unsigned i = 0; i < world->link_count; i++)
 		for (unsigned e = 0; e < 2; e++)
@@ -215,6 +227,7 @@ void sim_node_stop(struct sim_node *node, bool crash)
 	td_lifecycle_destroy(node->life);
 	node->ike = NULL;
 	node->life = NULL;
+	sim_onertt_stop(node, crash);
 	for (unsigned i = 0; i < SIM_NODES_MAX; i++)
 		node->peers[i] = NULL;
 	for (unsigned i = 0; i < world->link_count; i++) {
@@ -235,5 +248,6 @@ void sim_node_free(struct sim_node *node)
 	sim_node_stop(node, true);
 	td_ike_credential_free(node->credential);
 	node->credential = NULL;
+	sim_onertt_free(node);
 	sim_sas_free(node);
 }

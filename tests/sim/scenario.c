@@ -71,6 +71,35 @@ static uint64_t at_least(uint64_t low, uint64_t value)
 	return value > low ? value : low;
 }
 
+// Any combination of modes, key sources and deliveries.
+static void onertt_configure(struct sim_world *world, struct sim_node *a, struct sim_node *b, uint64_t base)
+{
+	struct sim_random *random = &world->random;
+	struct td_onertt_config config = {
+	    .authentication = (enum td_onertt_authentication)sim_random_below(random, 3),
+	    .source = (enum td_onertt_source)sim_random_below(random, 2),
+	    .delivery = (enum td_onertt_delivery)sim_random_below(random, 2),
+	    .early_delay_ns = sim_random_below(random, 10 * SIM_MS),
+	    .window = {30, 1},
+	};
+
+	config.early_data = config.source == TD_ONERTT_INITIATOR && sim_random_chance(random, 50);
+	if (sim_random_chance(random, 50))
+		config.session_ns = sim_random_scaled(random, at_least(SIM_S, base), 60 * SIM_S);
+	sim_onertt_configure(a, b, &config);
+	if (sim_random_chance(random, 30))
+		config.session_ns = 0;
+	sim_onertt_configure(b, a, &config);
+	// Whom an identity tells apart must have one.
+	id_set(b, a->peer_config[b->index].local_id.length > 4, &a->peer_config[b->index].remote_id);
+	id_set(a, b->peer_config[a->index].local_id.length > 4, &b->peer_config[a->index].remote_id);
+	// Who has only the secret begins, who has not the other's key responds.
+	if (config.authentication == TD_ONERTT_SECRET && sim_random_chance(random, 50)) {
+		a->peer_config[b->index].onertt.own = NULL;
+		b->peer_config[a->index].onertt.remote = NULL;
+	}
+}
+
 static void peering_configure(
     struct sim_world *world, struct sim_node *a, struct sim_node *b, uint64_t base, bool fragments)
 {
@@ -101,6 +130,8 @@ static void peering_configure(
 			id_set(peer, fragments, &config->remote_id);
 	}
 	ike_proposals(world, &a->peer_config[b->index].proposals, &b->peer_config[a->index].proposals);
+	if (sim_random_chance(&world->random, 50))
+		onertt_configure(world, a, b, base);
 }
 
 // All repetitions of a request, with the time that a message takes (rule 2).
@@ -147,6 +178,16 @@ static void link_configure(struct story *story, struct sim_link *link)
 	unsigned side = (unsigned)sim_random_below(random, 2);
 
 	start_modes(world, &start[0], &start[1]);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct sim_end *end = &link->ends[i];
+		const struct td_onertt_config *onertt =
+		    &end->node->peer_config[end->other->node->index].onertt;
+
+		if (onertt->enabled && !onertt->remote) {
+			start[i] = TD_START_RESPOND;
+			start[1 - i] = TD_START_BOOT;
+		}
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		struct sim_end *end = &link->ends[i];
 		const struct td_ike_peer_config *theirs = &end->other->node->peer_config[end->node->index];
@@ -220,6 +261,7 @@ static void nodes_configure(struct story *story)
 		node->credential =
 		    td_ike_credential_psk_bytes((struct td_bytes){(const uint8_t *)psk, sizeof(psk) - 1});
 		node->clock_off_ns = (int64_t)sim_random_below(&world->random, 100 * SIM_S);
+		sim_wall_set(node, &world->random);
 		node->clock_ppm = (int64_t)sim_random_below(&world->random, 1001) - 500;
 		// An SPI means something only to the node that it belongs to.
 		if (same_spis)
@@ -307,6 +349,9 @@ static void go_wrong(struct story *story)
 		    end->link->index);
 		sim_end_remove(end);
 		(void)sim_end_add(end);
+	} else {
+		sim_wall_set(end->node, &world->random);
+		sim_trace(world, "%c  the system's clock is set", sim_letter(end->node));
 	}
 }
 

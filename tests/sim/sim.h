@@ -139,6 +139,12 @@ struct sim_node {
 	uint8_t token_secret[TD_IKE_TOKEN_SECRET_BYTES];
 	struct td_ip ip;
 	struct td_ike_credential *credential;
+	struct td_onertt_static own;
+	struct td_onertt_remote public; // the same key as others have it
+	int64_t wall_off_us; // of the system's clock
+	struct td_accepted *accepted;
+	bool bound_found; // its file
+	uint64_t bound_us;
 	struct td_ike *ike;
 	struct td_lifecycle *life;
 	struct td_ike_peer_config peer_config[SIM_NODES_MAX];
@@ -243,6 +249,17 @@ static inline char sim_letter(const struct sim_node *node)
 {
 	return (char)('A' + node->index);
 }
+
+// onertt.c
+uint64_t sim_wall_us(const struct sim_node *node);
+void sim_wall_set(struct sim_node *node, struct sim_random *random); // somebody sets the system's clock
+void sim_onertt_keys(struct sim_node *node);
+// A peering negotiates by it, with keys of the nodes and all else as in like.
+void sim_onertt_configure(
+    struct sim_node *node, const struct sim_node *peer, const struct td_onertt_config *like);
+void sim_onertt_start(struct sim_node *node);
+void sim_onertt_stop(struct sim_node *node, bool crash);
+void sim_onertt_free(struct sim_node *node);
 
 // model.c
 struct td_life_dataplane sim_model(struct sim_node *node);
