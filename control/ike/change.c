@@ -21,6 +21,11 @@ void td_ike_peer_life_update(struct td_ike_peer *peer)
 	}
 }
 
+void td_ike_accepted_set(struct td_ike *ike, struct td_accepted *accepted)
+{
+	ike->env.accepted = accepted;
+}
+
 void td_ike_peer_update(struct td_ike_peer *peer, const struct td_ike_peer_config *config)
 {
 	uint64_t now = td_ike_now(peer->ike);

@@ -94,6 +94,7 @@ bool td_ike_peer_is_idle(const struct td_ike_peer *peer); // without tunnels and
 void td_ike_tunnel_leave(struct td_ike *ike, const struct td_life_tunnel *tunnel);
 // As in struct td_ike_env; before the first peer is added.
 void td_ike_token_secret_set(struct td_ike *ike, const uint8_t *secret);
+void td_ike_accepted_set(struct td_ike *ike, struct td_accepted *accepted);
 
 // One message, without the non-ESP marker.
 void td_ike_receive(struct td_ike *ike, const struct td_path *path, struct td_bytes message);

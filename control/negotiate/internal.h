@@ -14,7 +14,7 @@
 struct td_negotiate_peer {
 	TAILQ_ENTRY(td_negotiate_peer) entry;
 	struct td_ike_peer *ike;
-	struct td_ike_credential *local, *remote; // the same for a pre-shared key
+	struct td_ike_peer_config config; // whose credentials are this one's
 	bool leaving; // no tunnel takes it any more
 	// While another configuration is prepared: it is kept, and this is what it becomes; or it is new.
 	bool kept, fresh;
@@ -46,6 +46,9 @@ struct td_negotiate {
 	char state_directory[108]; // of the secret
 	bool token_tried;
 	uint8_t token_secret[TD_IKE_TOKEN_SECRET_BYTES];
+	struct td_freshness_file *freshness_file; // NULL: no tunnel needs it
+	struct td_accepted *accepted;
+	struct td_timer freshness_timer;
 	// Those that negotiate, and those that are on their way out with their part of the configuration.
 	struct td_negotiate_tunnels tunnels, leaving;
 	struct td_timer leave_timer;
@@ -80,6 +83,13 @@ void td_negotiate_selectors(
     const struct td_tunnel_config *tunnel, struct td_ts_list *local, struct td_ts_list *remote);
 void td_negotiate_leave_due(void *negotiate);
 void td_negotiate_tunnels_free(struct td_negotiate *negotiate);
+// freshness.c: what the one-round-trip exchange needs, from its first tunnel on. Returns 0 or -errno and
+// fills *error.
+int td_negotiate_freshness_start(
+    struct td_negotiate *negotiate, const struct td_tunnel_ike_config *ike, struct td_error *error);
+void td_negotiate_freshness_stop(struct td_negotiate *negotiate);
+void td_negotiate_freshness_due(void *negotiate);
+uint64_t td_negotiate_wall_us(void *context);
 // token.c: reads, or makes, the secret that proves a crash of ours to peers (RFC 6290). Without one there is
 // no such proof: a warning is logged and false returned.
 bool td_negotiate_token_load(const char *directory, uint8_t secret[TD_IKE_TOKEN_SECRET_BYTES]);

@@ -147,6 +147,7 @@ static int parts_make(struct td_negotiate *negotiate, struct td_error *error)
 	    .random = random_fill,
 	    .send = message_send,
 	    .unix_time = unix_time,
+	    .wall_us = td_negotiate_wall_us,
 	    .event = ike_event,
 	};
 
@@ -217,6 +218,7 @@ void td_negotiate_destroy(struct td_negotiate *negotiate)
 		td_lifecycle_destroy(negotiate->life);
 	td_negotiate_tunnels_free(negotiate);
 	td_negotiate_peers_free(negotiate);
+	td_negotiate_freshness_stop(negotiate);
 	td_ike_sockets_destroy(negotiate->sockets);
 	td_wipe(negotiate->token_secret, sizeof(negotiate->token_secret));
 	free(negotiate);

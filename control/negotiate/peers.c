@@ -49,33 +49,58 @@ static int proposals_make(uint8_t protocol, char *const *texts, unsigned count, 
 	return ret;
 }
 
-struct credentials {
-	struct td_ike_credential *local, *remote;
-};
-
-static void credentials_free(const struct credentials *credentials)
+static void credentials_free(const struct td_ike_peer_config *config)
 {
-	if (credentials->remote != credentials->local)
-		td_ike_credential_free(credentials->remote);
-	td_ike_credential_free(credentials->local);
+	if (config->remote != config->local)
+		td_ike_credential_free(config->remote);
+	td_ike_credential_free(config->local);
+	td_onertt_static_free((struct td_onertt_static *)(uintptr_t)config->onertt.own);
+	td_onertt_remote_free((struct td_onertt_remote *)(uintptr_t)config->onertt.remote);
 }
 
-static int credentials_make(
-    const struct td_tunnel_ike_config *config, struct credentials *credentials, struct td_error *error)
+static int proofs_read(
+    const struct td_tunnel_ike_config *ike, struct td_ike_peer_config *config, struct td_error *error)
 {
-	*credentials = (struct credentials){0};
-	if (config->psk_file) {
-		credentials->local = credentials->remote = td_ike_credential_psk(config->psk_file, error);
-		return credentials->local ? 0 : -EINVAL;
+	if (ike->psk_file) {
+		config->local = config->remote = td_ike_credential_psk(ike->psk_file, error);
+		return config->local ? 0 : -EINVAL;
 	}
-	credentials->local = td_ike_credential_key(config->key_file, config->certificate_file, error);
-	if (!credentials->local)
+	config->local = td_ike_credential_key(ike->key_file, ike->certificate_file, error);
+	if (config->local)
+		config->remote = td_ike_credential_trust(ike->authority_file, ike->remote_key_file, error);
+	return config->remote ? 0 : -EINVAL;
+}
+
+static int static_keys_read(
+    const struct td_tunnel_ike_config *ike, struct td_ike_peer_config *config, struct td_error *error)
+{
+	config->onertt = (struct td_onertt_config){
+	    .enabled = true,
+	    .authentication = ike->authentication,
+	    .source = ike->key_source,
+	    .delivery = ike->key_delivery,
+	    .early_data = ike->early_data,
+	    .early_delay_ns = ike->early_delay_ms * NS_PER_MS,
+	    .window = {.step_s = ike->code_step_s, .steps = ike->code_window},
+	    .session_ns = ike->session_ms * NS_PER_MS,
+	};
+	if (ike->key_file &&
+	    !(config->onertt.own = td_onertt_static_load(ike->key_file, ike->certificate_file, error)))
 		return -EINVAL;
-	credentials->remote = td_ike_credential_trust(config->authority_file, config->remote_key_file, error);
-	if (credentials->remote)
+	if (ike->remote_key_file &&
+	    !(config->onertt.remote = td_onertt_remote_load(ike->remote_key_file, error)))
+		return -EINVAL;
+	return ike->psk_file ? td_onertt_secret_load(ike->psk_file, &config->onertt.secret, error) : 0;
+}
+
+// What the configuration says about the peer's identity must be what its certificate says.
+static int identities_check(const struct td_ike_peer_config *config, struct td_error *error)
+{
+	if (!config->onertt.enabled)
+		return td_ike_credential_check_id(config->local, &config->local_id, error);
+	if (config->onertt.authentication != TD_ONERTT_ID)
 		return 0;
-	credentials_free(credentials);
-	return -EINVAL;
+	return td_onertt_remote_check_id(config->onertt.remote, &config->remote_id, error);
 }
 
 int td_negotiate_esp_proposals(
@@ -103,16 +128,11 @@ static int peer_config_make(
     const struct td_tunnel_config *tunnel, struct td_ike_peer_config *config, struct td_error *error)
 {
 	const struct td_tunnel_ike_config *ike = tunnel->ike;
-	struct credentials credentials;
-	int ret = credentials_make(ike, &credentials, error);
+	int ret;
 
-	if (ret < 0)
-		return ret;
 	*config = (struct td_ike_peer_config){
 	    .local_address = tunnel->local_address,
 	    .remote_address = tunnel->remote_address,
-	    .local = credentials.local,
-	    .remote = credentials.remote,
 	    .encapsulate = ike->encapsulate,
 	    .rekey_ns = ike->ike_rekey_ms * NS_PER_MS,
 	    .retransmit_ns = ike->retransmit_ms * NS_PER_MS,
@@ -121,28 +141,29 @@ static int peer_config_make(
 	    .fragment_bytes = ike->fragment_bytes,
 	};
 	snprintf(config->name, sizeof(config->name), "%s", tunnel->name);
-	ret = ids_make(tunnel, &config->local_id, &config->remote_id, error);
+	ret = ike->negotiation == TD_NEGOTIATION_ONERTT ? static_keys_read(ike, config, error)
+	                                                : proofs_read(ike, config, error);
+	if (ret == 0)
+		ret = ids_make(tunnel, &config->local_id, &config->remote_id, error);
 	if (ret == 0)
 		ret = proposals_make(
 		    TD_IKE_PROTO_IKE, ike->ike, ike->ike_count, ike_defaults, 2, &config->proposals, error);
 	if (ret == 0)
-		ret = td_ike_credential_check_id(credentials.local, &config->local_id, error);
-	if (ret < 0)
-		credentials_free(&credentials);
+		ret = identities_check(config, error);
+	if (ret < 0) {
+		credentials_free(config);
+		td_wipe(config, sizeof(*config));
+	}
 	return ret;
-}
-
-static void credentials_drop(struct td_ike_credential *local, struct td_ike_credential *remote)
-{
-	credentials_free(&(struct credentials){local, remote});
 }
 
 static void peer_free(struct td_negotiate *negotiate, struct td_negotiate_peer *peer)
 {
 	TAILQ_REMOVE(&negotiate->peers, peer, entry);
-	credentials_drop(peer->local, peer->remote);
+	credentials_free(&peer->config);
 	if (peer->kept)
-		credentials_drop(peer->next.local, peer->next.remote);
+		credentials_free(&peer->next);
+	td_wipe(peer, sizeof(*peer));
 	free(peer);
 }
 
@@ -150,25 +171,22 @@ static struct td_negotiate_peer *peer_make(
     struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
 {
 	struct td_negotiate_peer *peer = calloc(1, sizeof(*peer));
-	struct td_ike_peer_config config;
 
 	if (!peer) {
 		(void)td_error_set(error, -ENOMEM, tunnel->name, NULL, "no memory");
 		return NULL;
 	}
-	if (peer_config_make(tunnel, &config, error) < 0) {
+	if (peer_config_make(tunnel, &peer->config, error) < 0) {
 		free(peer);
 		return NULL;
 	}
 	TAILQ_INSERT_HEAD(&negotiate->peers, peer, entry);
-	peer->local = config.local;
-	peer->remote = config.remote;
 	peer->fresh = true;
 	if (td_ike_sockets_listen(negotiate->sockets, &tunnel->local_address, error) < 0) {
 		peer_free(negotiate, peer);
 		return NULL;
 	}
-	peer->ike = td_ike_peer_add(negotiate->ike, &config);
+	peer->ike = td_ike_peer_add(negotiate->ike, &peer->config);
 	if (peer->ike)
 		return peer;
 	peer_free(negotiate, peer);
@@ -223,9 +241,9 @@ void td_negotiate_peers_commit(struct td_negotiate *negotiate)
 	TAILQ_FOREACH (peer, &negotiate->peers, entry) {
 		if (peer->kept) {
 			td_ike_peer_update(peer->ike, &peer->next);
-			credentials_drop(peer->local, peer->remote);
-			peer->local = peer->next.local;
-			peer->remote = peer->next.remote;
+			credentials_free(&peer->config);
+			peer->config = peer->next;
+			td_wipe(&peer->next, sizeof(peer->next));
 		} else if (!peer->fresh) {
 			peer->leaving = true;
 			td_ike_peer_retire(peer->ike);
@@ -241,7 +259,7 @@ void td_negotiate_peers_cancel(struct td_negotiate *negotiate)
 	for (peer = TAILQ_FIRST(&negotiate->peers); peer; peer = next) {
 		next = TAILQ_NEXT(peer, entry);
 		if (peer->kept)
-			credentials_drop(peer->next.local, peer->next.remote);
+			credentials_free(&peer->next);
 		peer->kept = false;
 		if (!peer->fresh)
 			continue;

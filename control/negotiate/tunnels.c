@@ -106,6 +106,9 @@ int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tu
 	if (!tunnel->config.ike)
 		return 0;
 	token_load(negotiate);
+	if (tunnel->config.ike->negotiation == TD_NEGOTIATION_ONERTT &&
+	    td_negotiate_freshness_start(negotiate, tunnel->config.ike, error) < 0)
+		return -EINVAL;
 	if (child_config_make(&tunnel->config, &child, error) < 0)
 		return -EINVAL;
 	part = calloc(1, sizeof(*part));

@@ -3,6 +3,8 @@
 
 #include "control/onertt/internal.h"
 
+#include <openssl/evp.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,15 +132,23 @@ static int noise_start(struct td_ike_sa *sa)
 	const struct td_onertt_config *config = &sa->peer->config.onertt;
 	enum td_noise_pattern pattern = td_onertt_pattern(config->authentication);
 	uint8_t bytes[TD_ONERTT_PROLOGUE_BYTES];
+	struct td_onertt_attempt *attempt = sa->onertt->attempt;
 	struct td_noise_setup setup = {
 	    .pattern = pattern,
 	    .initiator = true,
 	    .prologue = td_onertt_prologue(sa->spi_i, pattern, config->remote->key_id, bytes),
-	    .own = pattern == TD_NOISE_IK ? &config->own->pair : NULL,
+	    .own = pattern == TD_NOISE_IK ? &attempt->own : NULL,
 	    .remote = config->remote->public_key,
 	};
-	struct td_noise *noise = &sa->onertt->attempt->noise;
-	int ret = td_noise_start(noise, &setup);
+	struct td_noise *noise = &attempt->noise;
+	int ret;
+
+	td_x25519_free(&attempt->own);
+	if (pattern == TD_NOISE_IK) {
+		attempt->own = config->own->pair;
+		EVP_PKEY_up_ref(attempt->own.key);
+	}
+	ret = td_noise_start(noise, &setup);
 
 	if (ret == 0 && pattern == TD_NOISE_NKPSK2)
 		ret = td_noise_psk_set(noise, &config->secret);
@@ -230,8 +240,9 @@ static void early_prepare(struct td_ike_sa *sa)
 
 	// Where there is a child to send on, that is used until the answer is here.
 	if (!config->early_data || task->kind != TD_TASK_CREATE || !task->tunnel ||
-	    td_life_tunnel_current(task->tunnel, task->slot) || !td_ike_child_early(sa, td_ike_tunnel_of(sa->ike, task->tunnel),
-	                               task->slot, task->child, sa->handshake->first->spi, &error))
+	    td_life_tunnel_current(task->tunnel, task->slot) ||
+	    !td_ike_child_early(sa, td_ike_tunnel_of(sa->ike, task->tunnel), task->slot, task->child,
+	        sa->handshake->first->spi, &error))
 		return;
 	attempt->early_spi = spi;
 	td_timers_set(
@@ -475,8 +486,8 @@ static void meeting_note(struct td_ike_sa *sa)
 
 	if (!ike->env.accepted)
 		return;
-	sa->peer->met_us = td_accepted_now(
-	    ike->env.accepted, ike->env.wall_us(ike->env.context), td_onertt_steady_us(ike));
+	sa->peer->met_us =
+	    td_accepted_now(ike->env.accepted, ike->env.wall_us(ike->env.context), td_onertt_steady_us(ike));
 	sa->peer->met_incarnation = sa->onertt->incarnation;
 }
 

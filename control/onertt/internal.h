@@ -11,6 +11,7 @@
 // What the initiator keeps until message 2 is here.
 struct td_onertt_attempt {
 	struct td_noise noise; // behind message 1
+	struct td_x25519 own; // our static key, which a new configuration may replace meanwhile
 	struct td_bytes body; // of the NOISE payload; owned
 	uint64_t time_us; // in message 1
 	uint64_t sent_ns;

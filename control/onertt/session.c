@@ -37,7 +37,8 @@ int td_onertt_begin(struct td_ike_sa *sa, uint64_t session_us, uint64_t own_us, 
 {
 	struct td_onertt *session = sa->onertt;
 
-	td_freshness_start(&session->freshness, &sa->peer->config.onertt.window, session->client, session_us, td_onertt_steady_us(sa->ike));
+	td_freshness_start(&session->freshness, &sa->peer->config.onertt.window, session->client, session_us,
+	    td_onertt_steady_us(sa->ike));
 	td_freshness_note(&session->freshness, own_us,
 	    session->client ? TD_FRESHNESS_ANSWER : TD_FRESHNESS_REQUEST, seen_us);
 	return code_key_set(sa);
@@ -87,6 +88,7 @@ void td_onertt_attempt_free(struct td_ike_sa *sa)
 		return;
 	td_timers_cancel(sa->ike->env.timers, &attempt->early_timer);
 	td_noise_wipe(&attempt->noise);
+	td_x25519_free(&attempt->own);
 	free((void *)(uintptr_t)attempt->body.data);
 	td_wipe(attempt, sizeof(*attempt));
 	free(attempt);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The one-round-trip exchange in the simulation: static keys, the system's clocks, which are off by up to days,
-// and the file that outlives a restart.
+// The one-round-trip exchange in the simulation: static keys, the system's clocks, which are off by up to
+// days, and the file that outlives a restart.
 
 #include "tests/sim/sim.h"
 
