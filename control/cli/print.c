@@ -123,6 +123,7 @@ void td_print_ike_sas(const json_t *result)
 	    {"RESPONDER-SPI", "spi_r", TD_CELL_TEXT},
 	    {"TUNNEL", "tunnel", TD_CELL_TEXT},
 	    {"ROLE", "role", TD_CELL_TEXT},
+	    {"BY", "negotiation", TD_CELL_TEXT},
 	    {"STATE", "state", TD_CELL_TEXT},
 	    {"LOCAL", "local_address", TD_CELL_TEXT},
 	    {"REMOTE", "remote_address", TD_CELL_TEXT},

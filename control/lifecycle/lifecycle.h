@@ -114,8 +114,6 @@ struct td_life_dataplane {
 	// An unused inbound SPI that belongs to the owner of a slot; 0: none to be had.
 	uint32_t (*spi_reserve)(void *context, const struct td_life_tunnel *tunnel, unsigned slot);
 	void (*spi_release)(void *context, uint32_t spi);
-	// Reserves this very SPI, which a peer has chosen. False: it is taken. NULL: none can be.
-	bool (*spi_claim)(void *context, const struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi);
 	// Both SAs: the inbound one decrypts when this returns, the outbound one waits. Returns 0 or -errno.
 	int (*install)(void *context, struct td_life_child *child, const struct td_life_offer *offer,
 	    struct td_error *error);
@@ -129,6 +127,8 @@ struct td_life_dataplane {
 	void (*drain)(void *context, struct td_life_child *child);
 	// Both SAs go; keys are wiped.
 	void (*remove)(void *context, struct td_life_child *child);
+	// Reserves this very SPI, which a peer has chosen. False: it is taken. NULL: none can be.
+	bool (*spi_claim)(void *context, const struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi);
 };
 
 // Who makes children of a tunnel. Each call only starts something; what comes of it is told by the functions

@@ -489,11 +489,25 @@ static void answer_send(struct td_ike_sa *sa, struct td_ike_sa *old)
 	td_ike_tasks_run(sa);
 }
 
+// An initiator that begins anew has given up what it has not proved.
+static void unproved_close(const struct asked *asked)
+{
+	struct td_ike_sa *sa, *next;
+
+	for (sa = TAILQ_FIRST(&asked->peer->sas); sa; sa = next) {
+		next = TAILQ_NEXT(sa, of_peer);
+		if (td_onertt_is_unproven(sa))
+			td_ike_sa_close(sa, NULL, "the peer has begun anew");
+	}
+}
+
 static void accept_it(struct asked *asked)
 {
 	struct td_ike *ike = asked->ike;
-	struct td_ike_sa *sa = td_ike_sa_create(ike, false, asked->path), *old;
+	struct td_ike_sa *sa, *old;
 
+	unproved_close(asked);
+	sa = td_ike_sa_create(ike, false, asked->path);
 	if (!sa)
 		return;
 	sa->spi_i = asked->header->spi_i;

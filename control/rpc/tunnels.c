@@ -220,12 +220,13 @@ static void ike_visit(void *context, const struct td_ike_peer *peer, const struc
 	if (!call->id || call->out_of_memory || call->client->dead)
 		return;
 	td_rpc_list_item(call,
-	    json_pack("{s:o,s:o,s:o,s:s,s:s,s:o,s:i,s:o,s:i,s:o,s:o,s:b,s:b,s:s,s:i,s:I}", "spi_i",
+	    json_pack("{s:o,s:o,s:o,s:s,s:s,s:s,s:o,s:i,s:o,s:i,s:o,s:o,s:b,s:b,s:s,s:i,s:I}", "spi_i",
 	        spi_json(info->spi_i), "spi_r", spi_json(info->spi_r), "tunnel",
 	        td_rpc_json_text(config ? config->name : ""), "role",
-	        info->initiator ? "initiator" : "responder", "state", info->state, "local_address",
-	        address_json(&info->path.local), "local_port", (int)info->path.local_port, "remote_address",
-	        address_json(&info->path.remote), "remote_port", (int)info->path.remote_port, "local_id",
+	        info->initiator ? "initiator" : "responder", "negotiation", info->onertt ? "onertt" : "ikev2",
+	        "state", info->state, "local_address", address_json(&info->path.local), "local_port",
+	        (int)info->path.local_port, "remote_address", address_json(&info->path.remote), "remote_port",
+	        (int)info->path.remote_port, "local_id",
 	        config ? peer_id_json(&config->local_id) : json_string(""), "remote_id",
 	        peer_id_json(&info->remote_id), "nat_local", (int)info->nat_local, "nat_remote",
 	        (int)info->nat_remote, "suite", suite_text(&info->suite, suite), "children",
@@ -254,5 +255,11 @@ int td_rpc_ike_stats(struct td_rpc_call *call)
 	    "established", U64(stats->established), "authentication_failed",
 	    U64(stats->authentication_failed), "no_proposal", U64(stats->no_proposal), "dead",
 	    U64(stats->dead), "collisions", U64(stats->collisions));
+#define COUNTER_SET(name, help)                                                                              \
+	if (call->result)                                                                                    \
+		(void)json_object_set_new(                                                                   \
+		    call->result, "onertt_" #name, json_integer((json_int_t)stats->onertt.name));
+	TD_ONERTT_COUNTERS(COUNTER_SET)
+#undef COUNTER_SET
 	return 0;
 }

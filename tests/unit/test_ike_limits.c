@@ -57,7 +57,7 @@ Test(ike_limits, half_open_sas_are_counted_by_source)
 	for (unsigned i = 0; i < 4; i++) {
 		sas[i] = td_ike_sa_create(ike, false, i < 3 ? &one : &other);
 		cr_assert_not_null(sas[i]);
-		td_ike_sa_init_link(sas[i]);
+		td_ike_sa_init_link(sas[i], true);
 	}
 	cr_expect_eq(td_ike_source_count(ike, &one.remote), 3);
 	cr_expect_eq(td_ike_source_count(ike, &other.remote), 1);
