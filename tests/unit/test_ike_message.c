@@ -615,12 +615,12 @@ Test(ike_registry, names)
 {
 	cr_expect_str_eq(td_ike_notify_name(TD_N_NO_PROPOSAL_CHOSEN), "NO_PROPOSAL_CHOSEN");
 	cr_expect_str_eq(td_ike_notify_name(16390), "COOKIE");
-	cr_expect_str_eq(td_ike_notify_name(8192), "notify");
+	cr_expect_str_eq(td_ike_notify_name(8193), "notify");
 	cr_expect_str_eq(td_ike_exchange_name(34), "IKE_SA_INIT");
 	cr_expect_str_eq(td_ike_exchange_name(35), "IKE_AUTH");
 	cr_expect_str_eq(td_ike_exchange_name(36), "CREATE_CHILD_SA");
 	cr_expect_str_eq(td_ike_exchange_name(37), "INFORMATIONAL");
-	cr_expect_str_eq(td_ike_exchange_name(240), "exchange");
+	cr_expect_str_eq(td_ike_exchange_name(241), "exchange");
 }
 
 Test(ike_spi, is_of_four_bytes)

@@ -3,45 +3,16 @@
 
 import unittest
 
-from lab import SLOW, Lab, wait_until
+from lab import SLOW, wait_until
+from negotiated import NegotiatedTestCase
 from negotiator import FILES, Negotiator, psk_keys
 from scenario import Scenario
 
 ROLLOVERS = 5 if SLOW else 10
 
 
-class Negotiated(unittest.TestCase):
+class Negotiated(NegotiatedTestCase):
     seconds = 50
-
-    def setUp(self):
-        self.lab = Lab()
-        self.addCleanup(self.lab.close)
-
-    def start(self, keys, **config):
-        self.lab.start_daemons(keys=keys, files=FILES, **config)
-        self.negotiator = Negotiator(self.lab)
-        self.addCleanup(self.negotiator.close)
-        try:
-            self.negotiator.wait_up()
-        except TimeoutError as error:
-            self.fail(f"{error}\n{self.lab.diagnosis()}")
-        self.lab.wait_path()
-
-    def roll(self, traffic, count):
-        start = self.negotiator.rollovers
-        while self.negotiator.rollovers < start + count:
-            traffic.wait_packets(20)
-            self.negotiator.look()
-
-    def assert_clean(self, scenario):
-        scenario.finish()
-        self.negotiator.look()
-        faults = scenario.faults()
-        unknown = set(scenario.results["middle"]["spis"]) - self.negotiator.used_spis
-        if unknown:
-            faults.append(f"ESP packets under keys that nobody announced: {unknown}")
-        if faults:
-            self.fail("\n".join([*faults, self.lab.diagnosis()]))
 
     def check_rollovers(self, keys, **config):
         self.start(keys, **config)

@@ -8,9 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lab import wait_until
-from negotiator import Negotiator
+from negotiated import NegotiatedTestCase
 from scenario import Scenario
-from test_ike import Negotiated
 
 MODES = ("key", "id", "secret")
 SOURCES = ("contributory", "initiator")
@@ -54,18 +53,11 @@ def counters(gateway):
     return {name.removeprefix("onertt_"): value for name, value in stats.items() if name.startswith("onertt_")}
 
 
-class OneRoundTrip(Negotiated):
+class OneRoundTrip(NegotiatedTestCase):
     seconds = 120
 
     def begin(self, keys, **config):
-        self.lab.start_daemons(keys=keys, files=key_files(), **config)
-        self.negotiator = Negotiator(self.lab)
-        self.addCleanup(self.negotiator.close)
-        try:
-            self.negotiator.wait_up()
-        except TimeoutError as error:
-            self.fail(f"{error}\n{self.lab.diagnosis()}")
-        self.lab.wait_path()
+        self.start(keys, key_files(), **config)
 
     def finish(self):
         self.negotiator.close()
