@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Installs what is missing, builds, and shows 30 key rollovers under traffic without a lost packet: keys negotiated by
-# IKEv2, or with --injected given by a controller. Options are those of rollover.py, e.g. --rollovers 100.
+# IKEv2, with --negotiation onertt in one round trip, or with --injected given by a controller. Options are those of rollover.py, e.g. --rollovers 100.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -8,11 +8,11 @@ BUILD_PACKAGES=(
 	libdpdk-dev libipsec-mb-dev libconfig-dev libjansson-dev libmnl-dev libssl-dev libcriterion-dev
 )
 # The lab: namespaces, links, traffic.
-LAB_PACKAGES=(python3 iproute2 iputils-ping ethtool nftables procps util-linux)
+LAB_PACKAGES=(python3 iproute2 iputils-ping ethtool nftables procps util-linux python3-cryptography)
 # libclang-rt has libFuzzer.
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 TEST_PACKAGES=(
-	"${FUZZ_PACKAGES[@]}" clang-format valgrind python3-scapy python3-cryptography tshark
+	"${FUZZ_PACKAGES[@]}" clang-format valgrind python3-scapy tshark
 	charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
 )
 

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from controller import Controller  # noqa: E402
 from daemon import DaemonError  # noqa: E402
 from lab import SLOW, Lab, wait_until  # noqa: E402
-from negotiator import FILES, Negotiator, psk_keys  # noqa: E402
+from negotiator import FILES, Negotiator, key_files, onertt_keys, psk_keys  # noqa: E402
 from rpc import RpcError  # noqa: E402
 from scenario import Scenario  # noqa: E402
 
@@ -84,24 +84,29 @@ class Injected:
     def keys(self):
         return len(self.controller.used_spis)
 
+    def rows(self):
+        return []
+
     def close(self):
         self.controller.close()
 
 
 class Negotiated:
-    """Keys by IKEv2; a lifetime that is short enough brings the rollovers."""
+    """Keys by IKEv2 or in one round trip; a lifetime that is short enough brings the rollovers."""
 
     def __init__(self, lab, options):
         self.lab, self.options = lab, options
         life = f"rekey_ms = {options.life_ms // 2}; life_ms = {options.life_ms}; "
+        onertt = options.negotiation == "onertt"
         lab.start_daemons(
-            keys=psk_keys(f"retransmit_ms = 100; {life}"),
-            files=FILES,
+            keys=onertt_keys(life) if onertt else psk_keys(f"retransmit_ms = 100; {life}"),
+            files=key_files() if onertt else FILES,
             drain_ms=DRAIN_MS,
             device_keys=",qdisc_bypass=0" if options.control_loss else "",
         )
         self.negotiator = Negotiator(lab)
         self.negotiator.wait_up()
+        self.handshake = self.measure() if onertt else None
         if options.control_loss:
             lab.lose_ike(options.control_loss)
         # Jitter makes it a little more often than this, both sides together more still.
@@ -135,6 +140,30 @@ class Negotiated:
     def keys(self):
         # Both directions' last key from before carried traffic as well.
         return len(self.negotiator.used_spis) - self.keys_before + 2
+
+    def rows(self):
+        if not self.handshake:
+            return []
+        came, made = self.handshake
+        return [("messages per handshake", f"{came / made:g}", f"{came} in {made}")]
+
+    def messages(self):
+        """Messages of the exchange that came, of both kinds and at both gateways, and the sessions that were made."""
+        stats = [gateway.rpc.call("ike.stats") for gateway in (self.lab.gw_a, self.lab.gw_b)]
+        return [sum(one[f"onertt_{name}"] for one in stats for name in names) for names in (("asked", "answers"), ("answered",))]
+
+    def measure(self, handshakes=5):
+        """What handshakes take once the gateways have met: the first one may have to learn the other's clock."""
+        came, made = self.messages()
+        for _ in range(handshakes):
+            for wanted in ("down", "up"):
+                self.lab.gw_a.rpc.call(f"tunnel.{wanted}", {"tunnel": self.lab.gw_a.tunnel})
+                wait_until(
+                    lambda up=wanted == "up": all(self.negotiator.tunnel(side)["established"] == up for side in ("a", "b")),
+                    f"the tunnel is {wanted}",
+                )
+        now_came, now_made = self.messages()
+        return now_came - came, now_made - made
 
     def close(self):
         self.negotiator.close()
@@ -204,7 +233,7 @@ def run_unguarded(lab, options, progress):
         faults = traffic.faults()
     source.finish()
     lost = lab.lost_ike() if options.control_loss else 0
-    print_table(table(results, rollovers, seconds, source.keys, lost))
+    print_table(table(results, rollovers, seconds, source.keys, lost) + source.rows())
     faults += source.faults(results)
     if not SLOW and rollovers / seconds < min(MINIMUM_PER_SECOND, source.asked_per_second):
         faults.append(f"only {rollovers / seconds:.1f} rollovers per second: the machine is too busy")
@@ -229,6 +258,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rollovers", type=int, default=30, help="how many (default 30)")
     parser.add_argument("--injected", action="store_true", help="keys from a controller instead of IKEv2")
+    parser.add_argument("--negotiation", choices=("ikev2", "onertt"), default="ikev2", help="how (default ikev2)")
     parser.add_argument("--life-ms", type=int, default=800, help="lifetime of a key; rekeyed at half of it (default 800)")
     parser.add_argument("--control-loss", type=int, default=0, help="percent of IKE messages to lose (default 0)")
     parser.add_argument("--build-dir", help="where tandemd is (default: build)")
@@ -237,6 +267,8 @@ def main():
         parser.error("--rollovers must be 1 or more")
     if not 40 <= options.life_ms <= 3600000 or not 0 <= options.control_loss <= 50:
         parser.error("--life-ms must be 40 to 3600000, --control-loss 0 to 50")
+    if options.injected and options.negotiation != "ikev2":
+        parser.error("--negotiation is for keys that are negotiated")
     if options.injected and options.control_loss:
         parser.error("--control-loss is for IKEv2")
     if os.geteuid() != 0:

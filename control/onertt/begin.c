@@ -580,7 +580,8 @@ static void noise_received(struct td_ike_sa *sa, const struct td_ike_header *hea
 		stats->wrong_code++;
 		return;
 	}
-	if (header->spi_r == 0 && td_ike_notify_error(&answer))
+	// Without a session there is nothing but a reason and a time.
+	if (!td_ike_notify_find(&answer, TD_N_ONE_ROUND_TRIP) && td_ike_notify_error(&answer))
 		refusal_told(sa, td_ike_notify_error(&answer), stamp.time_us);
 	else
 		answer_take(sa, header, noise, &answer, stamp.time_us);
@@ -598,6 +599,7 @@ void td_onertt_answered(
 		sa->ike->stats.unexpected++;
 		return;
 	}
+	td_onertt_stats_of(sa->ike)->answers++;
 	if (!answer->noise.data && cookie) {
 		cookie_take(sa, cookie);
 		return;

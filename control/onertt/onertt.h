@@ -26,6 +26,7 @@ struct td_onertt_config {
 // What the engine counts. The refusals are of messages of handshakes and of sessions alike.
 #define TD_ONERTT_COUNTERS(X)                                                                                \
 	X(asked, "first messages that came")                                                                 \
+	X(answers, "answers to first messages that came")                                                    \
 	X(accepted, "first messages that became a session")                                                  \
 	X(answered, "answers that became a session")                                                         \
 	X(renewed, "sessions that went on in another one")                                                   \

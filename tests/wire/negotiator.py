@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Follows two gateways that negotiate their keys: which keys there are, and how often they were replaced."""
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from lab import wait_until
 from rpc import Rpc
 
@@ -13,6 +16,38 @@ def psk_keys(common="", **sides):
 
 
 FILES = {"peer.psk": PSK}
+
+
+def key_files():
+    """A static key of each gateway, its public half, and a registration secret."""
+    files = {"registration": "0x" + "5a" * 32}
+    for side in ("a", "b"):
+        key = X25519PrivateKey.generate()
+        files[f"{side}.key"] = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+        files[f"{side}.pub"] = (
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        )
+    return files
+
+
+def onertt_keys(common="", mode="key", a="", b=""):
+    """a begins; b has the others' keys too, where the mode has them."""
+    both = f'negotiation = "onertt"; authentication = "{mode}"; retransmit_ms = 100; {common}'
+    if mode == "secret":
+        both += 'psk_file = "@DIR@/registration"; '
+        own = {"a": 'remote_key_file = "@DIR@/b.pub"; ', "b": 'key_file = "@DIR@/b.key"; '}
+    else:
+        own = {
+            "a": 'key_file = "@DIR@/a.key"; remote_key_file = "@DIR@/b.pub"; ',
+            "b": 'key_file = "@DIR@/b.key"; remote_key_file = "@DIR@/a.pub"; ',
+        }
+    names = {"a": 'local_id = "depot"; remote_id = "head"; ', "b": 'local_id = "head"; remote_id = "depot"; '}
+    return {
+        "a": both + own["a"] + names["a"] + a,
+        "b": both + own["b"] + names["b"] + 'start = "respond"; ' + b,
+    }
 
 
 class Negotiator:
