@@ -489,14 +489,27 @@ static void answer_send(struct td_ike_sa *sa, struct td_ike_sa *old)
 	td_ike_tasks_run(sa);
 }
 
-// An initiator that begins anew has given up what it has not proved.
+// Nothing has come but message 1: neither a message of the session nor a packet of its child.
+static bool is_untouched(const struct td_ike_sa *sa)
+{
+	const struct td_ike_child *child;
+
+	if (!sa->onertt || sa->initiator || !sa->init_linked || sa->onertt->continues_i)
+		return false;
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (child->life->state != TD_CHILD_PENDING)
+			return false;
+	return true;
+}
+
+// An initiator that begins anew has given up what it did not go on with.
 static void unproved_close(const struct asked *asked)
 {
 	struct td_ike_sa *sa, *next;
 
 	for (sa = TAILQ_FIRST(&asked->peer->sas); sa; sa = next) {
 		next = TAILQ_NEXT(sa, of_peer);
-		if (td_onertt_is_unproven(sa))
+		if (td_onertt_is_unproven(sa) || is_untouched(sa))
 			td_ike_sa_close(sa, NULL, "the peer has begun anew");
 	}
 }
