@@ -45,6 +45,29 @@ static struct td_ts_list selectors(uint32_t network, uint8_t length)
 	return (struct td_ts_list){.count = 1, .list = {td_ts_from_prefix(&prefix)}};
 }
 
+static void onertt_set_up(struct run *run, unsigned index)
+{
+	unsigned flags = run->script->flags;
+	struct sim_node *node = &run->world->nodes[index], *peer = &run->world->nodes[1 - index];
+	struct td_onertt_config *own = &node->peer_config[1 - index].onertt;
+	struct td_onertt_config config = {
+	    .authentication = flags & SCRIPT_SECRET ? TD_ONERTT_SECRET : TD_ONERTT_KEY,
+	    .source = flags & SCRIPT_EARLY ? TD_ONERTT_INITIATOR : TD_ONERTT_CONTRIBUTORY,
+	    .early_data = (flags & SCRIPT_EARLY) != 0,
+	    .early_delay_ns = 5 * SIM_MS,
+	    .window = {30, 1},
+	    .session_ns = flags & SCRIPT_SESSION ? 3 * SIM_S : 0,
+	};
+
+	sim_onertt_configure(node, peer, &config);
+	if (flags & SCRIPT_SECRET && index == 0)
+		own->own = NULL;
+	if (flags & SCRIPT_SECRET && index == 1)
+		own->remote = NULL;
+	if (flags & SCRIPT_SKEW && index == 0)
+		node->wall_off_us = -5ll * 86400 * 1000000;
+}
+
 static void node_set_up(struct run *run, unsigned index)
 {
 	unsigned flags = run->script->flags;
@@ -77,6 +100,8 @@ static void node_set_up(struct run *run, unsigned index)
 	          : index == 0                             ? "aes128gcm16-prfsha256-x25519-ecp256"
 	                                                   : "aes128gcm16-prfsha256-ecp256-x25519",
 	    TD_IKE_PROTO_IKE, &config->proposals);
+	if (flags & SCRIPT_ONERTT)
+		onertt_set_up(run, index);
 }
 
 static void end_set_up(struct run *run, unsigned index)
@@ -144,8 +169,8 @@ static void set_up(struct run *run)
 static const struct {
 	const char *name;
 	uint8_t exchange;
-} exchanges[] = {{"init", TD_IKE_SA_INIT}, {"auth", TD_IKE_AUTH}, {"create", TD_IKE_CREATE_CHILD_SA},
-    {"info", TD_IKE_INFORMATIONAL}, {"any", 0}};
+} exchanges[] = {{"noise", TD_IKE_ONE_ROUND_TRIP}, {"init", TD_IKE_SA_INIT}, {"auth", TD_IKE_AUTH},
+    {"create", TD_IKE_CREATE_CHILD_SA}, {"info", TD_IKE_INFORMATIONAL}, {"any", 0}};
 
 // The oldest message from a node that a step describes: "create?", "info!".
 static struct sim_message *message_find(const struct run *run, char from, const char *what, const char *word)
@@ -263,6 +288,16 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		number_check(run, end->node->ike_failed, value);
 	else if (strncmp(what, "dead", length) == 0)
 		number_check(run, end->node->ike_dead, value);
+	else if (strncmp(what, "stale", length) == 0)
+		number_check(run, td_ike_stats(end->node->ike)->onertt.stale, value);
+	else if (strncmp(what, "replayed", length) == 0)
+		number_check(run, td_ike_stats(end->node->ike)->onertt.replayed, value);
+	else if (strncmp(what, "message", length) == 0)
+		number_check(run, stats->activated_by_message, value);
+	else if (strncmp(what, "early", length) == 0)
+		number_check(run, stats->activated_early, value);
+	else if (strncmp(what, "renewed", length) == 0)
+		number_check(run, td_ike_stats(end->node->ike)->onertt.renewed, value);
 	else if (strncmp(what, "nonce", length) == 0)
 		nonces_set(run, end->node, value);
 	else

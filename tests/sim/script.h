@@ -18,6 +18,7 @@
 //   not rest                    flows until all is at rest flood=N                 N initiators from nowhere
 //   start at B rebind                  the NAT before A takes other ports
 //   A:stranger                 who has seen A's SPIs asks about them in the wrong roles
+//   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
 //   A:decoy                    another peer between the addresses, with other proposals
 //   A:rename                   A has another identity when it starts again
 //   ~A>init?                   it arrives with its last byte changed
@@ -44,6 +45,11 @@ enum sim_script_flag {
 	SCRIPT_WORKERS = 16384, // a child for each of two workers
 	SCRIPT_DOWN_AT_END = 32768, // does not come to rest: it fails for good
 	SCRIPT_ANYBODY = 65536, // the responder takes any identity
+	SCRIPT_ONERTT = 1 << 17, // one round trip instead of IKEv2
+	SCRIPT_SECRET = 1 << 18, // A has a registration secret instead of a static key
+	SCRIPT_EARLY = 1 << 19, // the initiator's keys, and early data
+	SCRIPT_SESSION = 1 << 20, // a session is good for 3 s
+	SCRIPT_SKEW = 1 << 21, // A's clock is five days behind
 };
 
 struct sim_script {
@@ -56,4 +62,5 @@ struct sim_script {
 // Returns true when all went as written; else why is filled in.
 bool sim_script_run(const struct sim_script *script, FILE *trace, char *why, size_t size);
 
-extern const struct sim_script sim_scripts_child[], sim_scripts_ike[]; // ended by a row without name
+extern const struct sim_script sim_scripts_child[], sim_scripts_ike[],
+    sim_scripts_onertt[]; // ended by a row without name

@@ -299,6 +299,7 @@ Test(config, accepts_what_we_ship)
 	    TD_SOURCE_DIR "/conf/examples/site-to-site.conf",
 	    TD_SOURCE_DIR "/conf/examples/site-to-site-certificates.conf",
 	    TD_SOURCE_DIR "/conf/examples/site-to-site-psk.conf",
+	    TD_SOURCE_DIR "/conf/examples/one-round-trip.conf",
 	    TD_SOURCE_DIR "/conf/examples/lab-af_packet.conf"};
 
 	for (size_t i = 0; i < COUNT(files); i++) {
