@@ -545,6 +545,29 @@ static void accept_it(struct asked *asked)
 	answer_send(sa, old);
 }
 
+// Nothing moves to another session while a child is being made in the old one, whose answer would then
+// come to nobody (RFC 7296 2.25.2 for rekeys of the IKE SA). The initiator asks again. Its time is kept
+// before that: what was refused is not accepted when it comes again.
+static bool is_settled(struct asked *asked)
+{
+	const struct td_ike_notify *notify = td_ike_notify_find(&asked->payloads, TD_N_CONTINUES);
+	struct td_cursor cursor = td_cursor_of(notify ? notify->data : nothing);
+	const struct td_ike_sa *old;
+	uint64_t spi_i, spi_r;
+
+	if (!td_cursor_u64(&cursor, &spi_i) || !td_cursor_u64(&cursor, &spi_r))
+		return true;
+	TAILQ_FOREACH (old, &asked->peer->sas, of_peer)
+		if (old->spi_i == spi_i && old->spi_r == spi_r && old->state == TD_IKE_ESTABLISHED &&
+		    old->exchange.task &&
+		    (old->exchange.task->kind == TD_TASK_CREATE ||
+		        old->exchange.task->kind == TD_TASK_REKEY_CHILD)) {
+			refuse(asked, TD_N_TEMPORARY_FAILURE, asked->now_us);
+			return false;
+		}
+	return true;
+}
+
 static bool keep(const struct asked *asked)
 {
 	struct td_ike *ike = asked->ike;
@@ -583,7 +606,7 @@ static void noise_asked(struct asked *asked, const struct td_ike_payloads *reque
 		return;
 	}
 	if (open_it(asked, with, message) && name_make(asked) && is_fresh(asked) && is_wanted(asked) &&
-	    keep(asked))
+	    keep(asked) && is_settled(asked))
 		accept_it(asked);
 	td_noise_wipe(&asked->noise);
 }

@@ -361,6 +361,8 @@ static void refusal_told(struct td_ike_sa *sa, const struct td_ike_notify *refus
 		stale_told(sa, time_us);
 		return;
 	}
+	if (refusal->type == TD_N_TEMPORARY_FAILURE && td_onertt_again(sa))
+		return;
 	(void)td_error_set(&error, 0, NULL, NULL, "the peer refuses: %s", td_ike_notify_name(refusal->type));
 	td_ike_sa_fail(sa, TD_FAIL_PERMANENT, error.reason);
 }

@@ -106,6 +106,30 @@ static void renew(struct td_ike_sa *old)
 	td_onertt_start(sa, old);
 }
 
+bool td_onertt_again(struct td_ike_sa *sa)
+{
+	struct td_ike_sa *old = td_onertt_continued(sa);
+	struct td_ike_task *task = sa->exchange.task;
+
+	if (!old)
+		return false;
+	if (task && task->child)
+		task->child->rekeying = false;
+	(void)td_ike_exchange_end(sa);
+	if (task)
+		TAILQ_INSERT_HEAD(&old->tasks, task, entry);
+	while ((task = TAILQ_FIRST(&sa->tasks))) {
+		TAILQ_REMOVE(&sa->tasks, task, entry);
+		TAILQ_INSERT_TAIL(&old->tasks, task, entry);
+	}
+	// Nothing hangs on the attempt any more.
+	sa->onertt->continues_i = 0;
+	td_ike_sa_close(sa, NULL, NULL);
+	old->onertt->renewing = false;
+	td_timers_set(old->ike->env.timers, &old->onertt->soon_timer, td_ike_now(old->ike) + POLL_NS);
+	return true;
+}
+
 bool td_onertt_go_on(struct td_ike_sa *sa)
 {
 	struct td_onertt *session = sa->onertt;

@@ -112,3 +112,5 @@ void td_onertt_attempt_free(struct td_ike_sa *sa);
 // ---- expiry.c ---------------------------------------------------------------------------------------
 
 void td_onertt_end_due(void *sa);
+// The peer is busy in the session that this attempt is to go on for: later once more. False: there is none.
+bool td_onertt_again(struct td_ike_sa *sa);
