@@ -6,6 +6,7 @@ import unittest
 
 from lab import wait_until
 from negotiated import NegotiatedTestCase
+from negotiator import key_files, onertt_keys
 from scenario import Scenario
 
 MODES = ("key", "id", "secret")
