@@ -393,25 +393,33 @@ static void continues_read(struct td_onertt *session, const struct td_ike_payloa
 		session->continues_i = session->continues_r = 0;
 }
 
-// The child that message 1 wants to replace.
-static struct td_ike_child *old_child(struct td_ike_sa *old, const struct td_ike_payloads *request)
+// The child that message 1 wants to replace; NULL when it names none, or when the session before is not known
+// here, which message 2 says. Returns 0 or the notify to refuse the child with: the ends would disagree about
+// what it is a successor of (RFC 7296 2.25).
+static uint16_t old_child(
+    struct td_ike_sa *old, const struct td_ike_payloads *request, struct td_ike_child **child)
 {
 	const struct td_ike_notify *rekey = td_ike_notify_find(request, TD_N_REKEY_SA);
-	struct td_ike_child *child =
-	    old && rekey ? td_ike_child_find_out(old, td_ike_spi32(rekey->spi)) : NULL;
 
-	return child && !child->erasing && !child->replaced ? child : NULL;
+	*child = NULL;
+	if (!old || !rekey)
+		return 0;
+	*child = td_ike_child_find_out(old, td_ike_spi32(rekey->spi));
+	if (!*child)
+		return old->exchange.negotiation.spi ? TD_N_TEMPORARY_FAILURE : TD_N_CHILD_SA_NOT_FOUND;
+	return (*child)->erasing || (*child)->replaced ? TD_N_TEMPORARY_FAILURE : 0;
 }
 
 // The child first: rule 1. Returns 0 or -errno.
 static int child_write(struct td_ike_sa *sa, const struct asked *asked, const struct td_noise *noise,
     struct td_ike_sa *old, struct td_ike_chain *chain)
 {
-	struct td_ike_child *before = old_child(old, &asked->payloads), *child;
 	struct td_onertt_first *first = sa->handshake->first;
-	uint16_t refusal = 0, group = 0;
+	struct td_ike_child *before, *child = NULL;
+	uint16_t refusal = old_child(old, &asked->payloads, &before), group = 0;
 
-	child = td_ike_child_answer(sa, &asked->payloads, before, true, chain, &refusal, &group);
+	if (!refusal)
+		child = td_ike_child_answer(sa, &asked->payloads, before, true, chain, &refusal, &group);
 	if (!child) {
 		td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, refusal, nothing);
 		return 0;

@@ -401,6 +401,22 @@ static uint64_t session_time(const struct td_ike_sa *sa, uint64_t answer_us)
 	return estimate < answer_us ? answer_us : estimate > latest ? latest : estimate;
 }
 
+// The peer may have nothing of the child that was to have a successor: then neither has this side, and the
+// lifecycle makes another (RFC 7296 2.25.1).
+static void child_failed(struct td_ike_task *task, const struct td_ike_payloads *answer,
+    enum td_life_failure failure, const char *reason)
+{
+	const struct td_ike_notify *refusal = td_ike_notify_error(answer);
+	struct td_ike_child *old = task->child;
+
+	if (!refusal || refusal->type != TD_N_CHILD_SA_NOT_FOUND || !old) {
+		td_ike_task_failed(task, failure, reason);
+		return;
+	}
+	task->child = NULL;
+	td_ike_child_forget(old, true);
+}
+
 static void early_settle(struct td_ike_sa *sa, struct td_ike_task *task, struct td_ike_tunnel *tunnel,
     const struct td_ike_payloads *answer)
 {
@@ -422,10 +438,12 @@ static void early_settle(struct td_ike_sa *sa, struct td_ike_task *task, struct 
 		td_ike_orphan_erase(sa, sa->onertt->attempt->early_spi);
 	if (child)
 		td_ike_child_forget(child, false);
-	td_ike_task_failed(task, failure, error.reason);
+	child_failed(task, answer, failure, error.reason);
 }
 
-static void first_child(struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_payloads *answer)
+// agreed: the peer knows the session before, and so the child that is to have a successor.
+static void first_child(
+    struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_payloads *answer, bool agreed)
 {
 	struct td_ike_tunnel *tunnel = task->tunnel ? td_ike_tunnel_of(sa->ike, task->tunnel) : NULL;
 	enum td_life_failure failure = TD_FAIL_TEMPORARY;
@@ -445,9 +463,10 @@ static void first_child(struct td_ike_sa *sa, struct td_ike_task *task, const st
 		early_settle(sa, task, tunnel, answer);
 		return;
 	}
-	child = td_ike_child_accept(sa, answer, tunnel, task->slot, task->child, true, &failure, &error);
+	child = td_ike_child_accept(
+	    sa, answer, tunnel, task->slot, agreed ? task->child : NULL, true, &failure, &error);
 	if (!child) {
-		td_ike_task_failed(task, failure, error.reason);
+		child_failed(task, answer, failure, error.reason);
 		return;
 	}
 	if (task->child)
@@ -499,7 +518,7 @@ static void session_take(struct td_ike_sa *sa, const struct td_ike_payloads *ans
 	bool agreed = td_ike_notify_find(answer, TD_N_CONTINUES) != NULL;
 
 	sa->exchange.task = NULL;
-	first_child(sa, task, answer);
+	first_child(sa, task, answer, agreed);
 	struct td_ike_child *old = task->child && task->child->replaced ? task->child : NULL;
 	td_ike_task_free(task);
 	(void)td_ike_exchange_end(sa);
