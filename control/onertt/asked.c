@@ -384,13 +384,14 @@ static void head_write(const struct td_ike_sa *sa, const struct asked *asked,
 		td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, TD_N_CONTINUES, nothing);
 }
 
-static void continues_read(struct td_onertt *session, const struct td_ike_payloads *request)
+// The SPIs of the session that message 1 goes on from; 0: of none.
+static void continues_read(const struct td_ike_payloads *request, uint64_t *spi_i, uint64_t *spi_r)
 {
 	const struct td_ike_notify *notify = td_ike_notify_find(request, TD_N_CONTINUES);
 	struct td_cursor cursor = td_cursor_of(notify ? notify->data : nothing);
 
-	if (!td_cursor_u64(&cursor, &session->continues_i) || !td_cursor_u64(&cursor, &session->continues_r))
-		session->continues_i = session->continues_r = 0;
+	if (!td_cursor_u64(&cursor, spi_i) || !td_cursor_u64(&cursor, spi_r))
+		*spi_i = *spi_r = 0;
 }
 
 // The child that message 1 wants to replace; NULL when it names none, or when the session before is not known
@@ -497,15 +498,19 @@ static void answer_send(struct td_ike_sa *sa, struct td_ike_sa *old)
 	td_ike_tasks_run(sa);
 }
 
-// Nothing has come but message 1: neither a message of the session nor a packet of its child.
+// No message of the session has come but message 1. Packets of its child may have: early data, which the
+// initiator gives up together with the attempt. In mode "secret" they are the proof that a new message 1
+// still owes.
 static bool is_untouched(const struct td_ike_sa *sa)
 {
+	bool secret = sa->peer->config.onertt.authentication == TD_ONERTT_SECRET;
 	const struct td_ike_child *child;
 
-	if (!sa->onertt || sa->initiator || !sa->init_linked || sa->onertt->continues_i)
+	if (!sa->onertt || sa->initiator || !sa->init_linked || sa->onertt->continues_i ||
+	    sa->heard_ns > sa->established_ns)
 		return false;
 	TAILQ_FOREACH (child, &sa->children, of_sa)
-		if (child->life->state != TD_CHILD_PENDING)
+		if (secret && child->life->state != TD_CHILD_PENDING)
 			return false;
 	return true;
 }
@@ -514,9 +519,13 @@ static bool is_untouched(const struct td_ike_sa *sa)
 static void unproved_close(const struct asked *asked)
 {
 	struct td_ike_sa *sa, *next;
+	uint64_t spi_i, spi_r;
 
+	continues_read(&asked->payloads, &spi_i, &spi_r);
 	for (sa = TAILQ_FIRST(&asked->peer->sas); sa; sa = next) {
 		next = TAILQ_NEXT(sa, of_peer);
+		if (sa->spi_i == spi_i && sa->spi_r == spi_r)
+			continue;
 		if (td_onertt_is_unproven(sa) || is_untouched(sa))
 			td_ike_sa_close(sa, NULL, "the peer has begun anew");
 	}
@@ -543,7 +552,7 @@ static void accept_it(struct asked *asked)
 	td_ike_token_read(sa, &asked->payloads);
 	td_ike_natd_check(sa, &asked->payloads, sa->spi_i, 0);
 	sa->onertt->incarnation = asked->incarnation;
-	continues_read(sa->onertt, &asked->payloads);
+	continues_read(&asked->payloads, &sa->onertt->continues_i, &sa->onertt->continues_r);
 	old = td_onertt_continued(sa);
 	if (answer_make(sa, asked, old) < 0) {
 		td_ike_sa_close(sa, "ike_failed", "an answer could not be made");
