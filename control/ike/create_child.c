@@ -43,17 +43,6 @@ int td_ike_create_start(struct td_ike_sa *sa, struct td_ike_task *task)
 
 // ---- collisions -------------------------------------------------------------------------------
 
-static void child_erase(struct td_ike_child *child)
-{
-	struct td_ike_task *task;
-
-	if (child->erasing || !(task = td_ike_task_add(child->sa, TD_TASK_ERASE)))
-		return;
-	child->erasing = true;
-	task->child = child;
-	td_timers_set(child->sa->ike->env.timers, &child->sa->task_timer, td_ike_now(child->sa->ike));
-}
-
 static bool same_slot(const struct td_ike_child *a, const struct td_ike_child *b)
 {
 	return a->life->tunnel == b->life->tunnel && a->life->slot == b->life->slot;
@@ -66,7 +55,7 @@ void td_ike_child_activated(struct td_ike_child *child)
 
 	TAILQ_FOREACH (other, &child->sa->children, of_sa)
 		if (other->redundant && other != child && same_slot(other, child))
-			child_erase(other);
+			td_ike_child_erase(other);
 }
 
 // Both sides replaced the same child: the successor that the lowest of the four nonces made goes, deleted by
@@ -76,12 +65,12 @@ static void collision_settle(struct td_ike_child *made, struct td_ike_child *riv
 	made->sa->ike->stats.collisions++;
 	if (td_ike_nonce_compare(&made->lowest, &rival->lowest) > 0) {
 		if (old)
-			child_erase(old);
+			td_ike_child_erase(old);
 		return;
 	}
 	made->redundant = true;
 	if (rival->life->state == TD_CHILD_ACTIVE)
-		child_erase(made);
+		td_ike_child_erase(made);
 }
 
 // ---- the answer -------------------------------------------------------------------------------
@@ -198,7 +187,7 @@ static void create_answered(struct td_ike_sa *sa, const struct td_ike_payloads *
 		if (task->rival)
 			collision_settle(child, task->rival, old);
 		else if (old)
-			child_erase(old);
+			td_ike_child_erase(old);
 	}
 	td_ike_task_free(task);
 	td_ike_tasks_run(sa);

@@ -270,6 +270,8 @@ void td_ike_bury(struct td_ike *ike);
 void td_ike_negotiator_init(struct td_ike *ike);
 // Timer of a peer: what waits goes to an SA, or starts one.
 void td_ike_start_due(void *context);
+// The child's DELETE is sent when its turn comes, also if there is no memory for it now.
+void td_ike_child_erase(struct td_ike_child *child);
 // What there was no memory for is tried again, or has failed.
 void td_ike_wishes_retry(struct td_ike_sa *sa);
 // Nothing is wanted for the tunnel (NULL: for any) any more.
@@ -428,6 +430,8 @@ void td_ike_create_asked(struct td_ike_sa *sa, const struct td_ike_payloads *req
 // A sibling of a redundant child is active.
 void td_ike_child_activated(struct td_ike_child *child);
 // rekey_ike.c: CREATE_CHILD_SA for the IKE SA.
+// An attempt has failed: the old keys go on, and the next one comes after a tenth of the lifetime.
+void td_ike_rekey_later(struct td_ike_sa *sa);
 int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task);
 void td_ike_rekey_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
 // Children and tasks move over; who answered waits for the DELETE.

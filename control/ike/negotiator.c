@@ -91,15 +91,19 @@ static void rekey(void *context, struct td_life_child *life, uint64_t deadline_n
 		child->rekey_lost = true;
 }
 
-static void erase(void *context, struct td_life_child *life)
+void td_ike_child_erase(struct td_ike_child *child)
 {
-	struct td_ike_child *child = life->negotiator;
-
-	if (!child || child->erasing)
+	if (child->erasing)
 		return;
-	(void)context;
 	child->erasing = true;
 	child->erase_lost = !child_task(child, TD_TASK_ERASE, 0);
+}
+
+static void erase(void *context, struct td_life_child *life)
+{
+	(void)context;
+	if (life->negotiator)
+		td_ike_child_erase(life->negotiator);
 }
 
 static struct td_ike_child *lost_find(const struct td_ike_sa *sa)

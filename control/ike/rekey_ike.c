@@ -32,6 +32,15 @@ static uint64_t spi_of(const struct td_ike_proposal *proposal)
 
 // ---- we ask -----------------------------------------------------------------------------------
 
+void td_ike_rekey_later(struct td_ike_sa *sa)
+{
+	uint64_t configured = sa->peer->config.rekey_ns;
+
+	if (configured)
+		td_timers_set(sa->ike->env.timers, &sa->rekey_timer,
+		    td_ike_now(sa->ike) + configured / 10 + 1000000000u);
+}
+
 int td_ike_rekey_start(struct td_ike_sa *sa, struct td_ike_task *task)
 {
 	struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
@@ -69,6 +78,7 @@ fail:
 	if (negotiation->successor)
 		td_ike_sa_close(negotiation->successor, NULL, NULL);
 	negotiation->successor = NULL;
+	td_ike_rekey_later(sa);
 	return ret;
 }
 
@@ -145,9 +155,7 @@ static void rekey_lost(struct td_ike_sa *sa, struct td_ike_task *task, bool agai
 		TAILQ_INSERT_TAIL(&sa->tasks, task, entry);
 		return;
 	} else {
-		// The old keys go on; the next attempt comes after a tenth of the lifetime.
-		td_timers_set(sa->ike->env.timers, &sa->rekey_timer,
-		    td_ike_now(sa->ike) + sa->peer->config.rekey_ns / 10 + 1000000000u);
+		td_ike_rekey_later(sa);
 	}
 	td_ike_task_free(task);
 }

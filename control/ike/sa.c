@@ -145,8 +145,12 @@ static void rekey_due(void *context)
 {
 	struct td_ike_sa *sa = context;
 
-	if (sa->state == TD_IKE_ESTABLISHED && !sa->rekeying && td_ike_task_add(sa, TD_TASK_REKEY_IKE))
+	if (sa->state != TD_IKE_ESTABLISHED || sa->rekeying)
+		return;
+	if (td_ike_task_add(sa, TD_TASK_REKEY_IKE))
 		td_ike_tasks_run(sa);
+	else
+		td_ike_rekey_later(sa);
 }
 
 static void liveness_due(void *context)

@@ -63,6 +63,7 @@ static void ike_event(void *context, const char *kind, const struct td_ike_peer 
 	node->ike_dead += strcmp(kind, "ike_dead") == 0;
 	node->ike_down += strcmp(kind, "ike_down") == 0;
 	node->ike_failed += strcmp(kind, "ike_failed") == 0;
+	node->ike_rekeyed += strcmp(kind, "ike_rekeyed") == 0;
 	// An old session ends because its renewal was not answered; what was last asked in it may have been.
 	if (silence && sa->exchange.answered)
 		dead_check(node, sa);

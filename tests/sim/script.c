@@ -85,6 +85,7 @@ static void node_set_up(struct run *run, unsigned index)
 	    .remote = node->credential,
 	    .retransmit_ns = 500 * SIM_MS,
 	    .retransmit_tries = 5,
+	    .rekey_ns = index == 0 && (flags & SCRIPT_IKE_LIFETIME) ? 2 * SIM_S : 0,
 	    .liveness_ns = flags & SCRIPT_LIVENESS ? SIM_S : 0,
 	    .fragment_bytes = flags & SCRIPT_LONG ? 576 : 1280,
 	};
@@ -298,8 +299,14 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		number_check(run, stats->activated_early, value);
 	else if (strncmp(what, "renewed", length) == 0)
 		number_check(run, td_ike_stats(end->node->ike)->onertt.renewed, value);
+	else if (strncmp(what, "rekeyed", length) == 0)
+		number_check(run, end->node->ike_rekeyed, value);
 	else if (strncmp(what, "nonce", length) == 0)
 		nonces_set(run, end->node, value);
+	else if (strncmp(what, "unsealed", length) == 0)
+		sim_fault_seals(end->node, (unsigned)strtoul(value, NULL, 10));
+	else if (strncmp(what, "untasked", length) == 0)
+		sim_fault_tasks(end->node, (unsigned)strtoul(value, NULL, 10));
 	else
 		sim_fail(run->world, "%s: no such step", run->step);
 }
@@ -371,6 +378,10 @@ static void of_node(struct run *run, char letter, const char *what)
 		stranger_asks(node, peer->index);
 	else if (strcmp(what, "decoy") == 0)
 		decoy_add(node, peer->index);
+	else if (strcmp(what, "turn") == 0)
+		sim_groups_turn(end);
+	else if (strcmp(what, "anybody") == 0)
+		sim_anybody_add(end);
 	else if (strcmp(what, "rename") == 0)
 		node->peer_config[peer->index].local_id.data[0] = 'n';
 	else if (strcmp(what, "soft") == 0 && child)
@@ -513,6 +524,7 @@ bool sim_script_run(const struct sim_script *script, FILE *trace, char *why, siz
 
 	if (!steps)
 		abort();
+	sim_faults_clear();
 	sim_world_init(&world, 7);
 	world.trace = trace;
 	set_up(&run);

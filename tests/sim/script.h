@@ -22,6 +22,9 @@
 //   A:decoy                    another peer between the addresses, with other proposals
 //   A:rename                   A has another identity when it starts again
 //   ~A>init?                   it arrives with its last byte changed
+//   A:unsealed=N               A has no memory for its next N messages      A:untasked=N  for its next N
+//   tasks (liveness aside) A:turn                     A has its Diffie-Hellman groups in another order from
+//   now on A:anybody                  another peer of A's, found first, takes any identity with the key of B
 //
 // No packet may be lost in any script; data goes both ways all the time.
 
@@ -50,6 +53,7 @@ enum sim_script_flag {
 	SCRIPT_EARLY = 1 << 19, // the initiator's keys, and early data
 	SCRIPT_SESSION = 1 << 20, // a session is good for 3 s
 	SCRIPT_SKEW = 1 << 21, // A's clock is five days behind
+	SCRIPT_IKE_LIFETIME = 1 << 22, // A rekeys the IKE SA after 1.6 to 2 s
 };
 
 struct sim_script {
@@ -61,6 +65,13 @@ struct sim_script {
 
 // Returns true when all went as written; else why is filled in.
 bool sim_script_run(const struct sim_script *script, FILE *trace, char *why, size_t size);
+
+// What goes wrong in a node (script_faults.c).
+void sim_faults_clear(void);
+void sim_fault_seals(const struct sim_node *node, unsigned count);
+void sim_fault_tasks(const struct sim_node *node, unsigned count);
+void sim_groups_turn(struct sim_end *end);
+void sim_anybody_add(struct sim_end *end);
 
 extern const struct sim_script sim_scripts_child[], sim_scripts_ike[],
     sim_scripts_onertt[]; // ended by a row without name

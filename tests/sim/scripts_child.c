@@ -10,6 +10,9 @@
 #define NONCES_B_REQUEST "A:nonce=ff,ff B:nonce=00,ff "
 #define NONCES_A_ANSWER "A:nonce=ff,00 B:nonce=ff,ff "
 
+// B wants the group that A did not take, whichever that is.
+#define WRONG_GROUP "A>create? B>create!(INVALID_KE_PAYLOAD) B:turn "
+
 const struct sim_script sim_scripts_child[] = {
     // ---- one side rekeys
     {"regular, by the initiator of the IKE SA", 0,
@@ -30,6 +33,14 @@ const struct sim_script sim_scripts_child[] = {
         "B:rekey B>create? A>create!(INVALID_KE_PAYLOAD) A:children=1 B>create?(KE) A>create!(KE) B>info? "
         "A>info!",
         'B'},
+    {"wrong groups without end", SCRIPT_GROUPS,
+        "A:rekey " WRONG_GROUP WRONG_GROUP WRONG_GROUP WRONG_GROUP WRONG_GROUP "A:none", 0},
+    {"no memory for the rekey: it is tried again", SCRIPT_LIFETIME,
+        "A:untasked=1 wait=700 A>create?(REKEY_SA) B>create! A>info? B>info!", 0},
+    {"no memory for the delete of a child: it is sent later", 0,
+        "A:rekey A>create? A:untasked=2 B>create! A:none wait=300 A>info?(D(ESP) B>info!", 'A'},
+    {"no memory for a hard limit's delete: it is sent later", 0,
+        "trouble A:untasked=1 A:hard wait=300 A>info?(D(ESP) B>info!", 0},
     {"the responder ignores a soft limit while it waits for the delete", 0,
         "A:rekey A>create? B>create! B:soft wait=100 B:none A>info?(D(ESP) B>info! A:children=1", 'A'},
     {"the responder ignores an operator's rekey while it waits for the delete", 0,

@@ -3,6 +3,9 @@
 
 #include "tests/sim/script.h"
 
+// B wants the group that A did not take, whichever that is.
+#define WRONG_GROUP "A>create? B>create!(INVALID_KE_PAYLOAD) B:turn "
+
 const struct sim_script sim_scripts_ike[] = {
     {"four messages", SCRIPT_FRESH,
         "A>init? B>init! A>auth?(INITIAL_CONTACT) B:children=1 B>auth! A:children=1 A:ikes=1 B:ikes=1", 'A'},
@@ -28,6 +31,15 @@ const struct sim_script sim_scripts_ike[] = {
     {"wrong pre-shared key", SCRIPT_FRESH | SCRIPT_WRONG_PSK | SCRIPT_DOWN_AT_END,
         "A>init? B>init! A>auth? B>auth! A:failed=1 B:failed=1 A:children=0 B:children=0 A:ikes=0 B:ikes=0",
         0},
+    {"an operator hears of failed proofs once a second", SCRIPT_FRESH | SCRIPT_WRONG_PSK | SCRIPT_DOWN_AT_END,
+        "wait=1 A>init? B>init! A>auth? B>auth! B:failed=1 A:down A:up A>init? B>init! A>auth? B>auth! "
+        "A:failed=2 "
+        "B:failed=1 A:down wait=1000 A:up A>init? B>init! A>auth? B>auth! B:failed=2",
+        0},
+    {"who is named is that one, though anybody has the key too", SCRIPT_FRESH,
+        "B:anybody A>init? B>init! A>auth? B>auth! A:children=1 B:children=1", 'A'},
+    {"anybody's key does not do for a name", SCRIPT_FRESH | SCRIPT_WRONG_PSK | SCRIPT_DOWN_AT_END,
+        "B:anybody A>init? B>init! A>auth? B>auth! A:failed=1 B:failed=1 A:ikes=0 B:ikes=0", 0},
     {"no proposal for the IKE SA", SCRIPT_FRESH | SCRIPT_NO_PROPOSAL | SCRIPT_DOWN_AT_END,
         "A>init? B>init!(NO_PROPOSAL_CHOSEN) A:failed=1 A:ikes=0 B:ikes=0", 0},
     {"no proposal for the child", SCRIPT_FRESH | SCRIPT_NO_ESP | SCRIPT_DOWN_AT_END,
@@ -69,8 +81,13 @@ const struct sim_script sim_scripts_ike[] = {
         'A'},
     {"rekey of the IKE SA, by the responder", 0,
         "B:rekey-ike B>create? A>create! B>info?(D(IKE) A>info! A:ikes=1 B:ikes=1", 'A'},
-    {"rekey of the IKE SA, wrong group", SCRIPT_IKE_GROUPS, "A:rekey-ike A>create? B>create! A>info? B>info!",
+    {"rekey of the IKE SA, wrong group", SCRIPT_IKE_GROUPS,
+        "B:turn A:rekey-ike A>create? B>create!(INVALID_KE_PAYLOAD) A>create? B>create! A>info? B>info!",
         'A'},
+    {"rekey of the IKE SA, wrong groups without end", SCRIPT_IKE_GROUPS,
+        "B:turn A:rekey-ike " WRONG_GROUP WRONG_GROUP WRONG_GROUP WRONG_GROUP WRONG_GROUP "A:none", 'A'},
+    {"no memory for the rekey of the IKE SA: it is tried again", SCRIPT_IKE_LIFETIME,
+        "A:untasked=1 flow=1600 A:rekeyed=0 flow=1300 A:rekeyed=1", 'A'},
     {"rekey of the IKE SA, every message lost once", 0,
         "A:rekey-ike -A>create? wait=500 A>create? -B>create! wait=800 A>create? B>create! -A>info? wait=500 "
         "A>info? -B>info! wait=800",
@@ -85,6 +102,8 @@ const struct sim_script sim_scripts_ike[] = {
         "A:rekey-ike B:rekey-ike -A>create? B>create? A>create! wait=5 wait=600", 'A'},
     {"delete of the IKE SA", 0, "trouble A:down wait=1 A>any? A:up", 0},
     {"delete of the IKE SA on both sides", 0, "trouble A:down B:down wait=1 A:up B:up", 0},
+    {"no memory for the delete of the IKE SA", 0,
+        "trouble A:unsealed=9 A:down wait=1 A:ikes=0 A:unsealed=0 A:up", 0},
     {"down and up before the answer", 0, "trouble A:down A:up", 0},
     {0},
 };

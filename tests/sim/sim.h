@@ -157,7 +157,7 @@ struct sim_node {
 	unsigned broken; // rule that this node breaks, 0: none
 	const uint8_t *nonce_bytes; // first bytes of the next nonces, for scripts; NULL: random
 	unsigned nonce_count;
-	uint64_t ike_up, ike_dead, ike_down, ike_failed; // events
+	uint64_t ike_up, ike_dead, ike_down, ike_failed, ike_rekeyed; // events
 };
 
 // ---- the network of control messages --------------------------------------------------------------
