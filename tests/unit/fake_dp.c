@@ -125,6 +125,12 @@ int td_dp_tunnel_tfc(struct td_dp_tunnel *tunnel, uint16_t tfc_bytes, uint16_t d
 	return 0;
 }
 
+int td_dp_dummy_send(struct td_dp_tunnel *tunnel, unsigned worker)
+{
+	(void)tunnel, (void)worker;
+	return 0;
+}
+
 static bool create_fails(struct td_error *error)
 {
 	if (++fake_dp.creates != fake_dp.create_fails_at)

@@ -18,9 +18,20 @@ static void random_fill(void *context, void *bytes, size_t length)
 	memcpy(bytes, &drawn, length < sizeof(drawn) ? length : sizeof(drawn));
 }
 
+static uint8_t sent[2048];
+static size_t sent_bytes; // of the last message, 0: none
+
+static void keep(void *context, const struct td_path *path, const uint8_t *message, size_t length)
+{
+	(void)context, (void)path;
+	cr_assert_leq(length, sizeof(sent));
+	memcpy(sent, message, length);
+	sent_bytes = length;
+}
+
 static struct td_ike *engine(void)
 {
-	const struct td_ike_env env = {.timers = &timers, .random = random_fill};
+	const struct td_ike_env env = {.timers = &timers, .random = random_fill, .send = keep};
 	struct td_ike *ike = td_ike_create(&env);
 
 	cr_assert_not_null(ike);
@@ -64,4 +75,125 @@ Test(ike_limits, half_open_sas_are_counted_by_source)
 	td_ike_sa_close(sas[0], NULL, NULL);
 	cr_expect_eq(td_ike_source_count(ike, &one.remote), 2);
 	td_ike_destroy(ike);
+}
+
+// ---- whole requests -----------------------------------------------------------------------------
+
+static const uint8_t nonce[32] = {1};
+static struct td_ike_proposals proposals;
+static struct td_ike_credential *psk;
+
+static struct td_path path_from(const char *remote)
+{
+	struct td_path path = {.local_port = 500, .remote_port = 500};
+
+	cr_assert(td_ip_parse("192.0.2.1", &path.local) == 0 && td_ip_parse(remote, &path.remote) == 0);
+	return path;
+}
+
+// An engine with a peer that may be anywhere.
+static struct td_ike *responder(void)
+{
+	struct td_ike_peer_config config = {.local_address = path_from("0.0.0.0").local};
+	struct td_ike *ike = engine();
+	struct td_error error;
+
+	proposals.count = 0;
+	timers.now_ns = 1;
+	cr_assert_eq(
+	    td_ike_proposal_parse(TD_IKE_PROTO_IKE, "aes128gcm16-prfsha256-x25519", &proposals, &error), 0);
+	config.proposals = proposals;
+	psk = td_ike_credential_psk_bytes((struct td_bytes){(const uint8_t *)"0123456789abcdef", 16});
+	config.local = config.remote = psk;
+	cr_assert_not_null(td_ike_peer_add(ike, &config));
+	return ike;
+}
+
+// Sends an IKE_SA_INIT and returns what is answered: a notify, A_KEY, or NOTHING.
+enum { NOTHING = 0xffff, A_KEY = 0xfffe };
+
+static unsigned init_ask(
+    struct td_ike *ike, const char *from, uint64_t spi, struct td_bytes public_value, struct td_bytes cookie)
+{
+	uint8_t bytes[1024], inside[1024];
+	struct td_path path = path_from(from);
+	struct td_ike_header header = {.spi_i = spi,
+	    .version = TD_IKE_VERSION,
+	    .exchange = TD_IKE_SA_INIT,
+	    .flags = TD_IKE_FLAG_INITIATOR};
+	struct td_writer writer = {.data = bytes, .capacity = sizeof(bytes)};
+	struct td_ike_payloads answer;
+	struct td_ike_chain chain;
+
+	td_ike_chain_init(&chain, inside, sizeof(inside));
+	if (cookie.length)
+		td_ike_notify_write(&chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, TD_N_COOKIE, cookie);
+	td_ike_proposals_write(&chain, &proposals, NULL, 0);
+	td_ike_ke_write(&chain, TD_DH_X25519, public_value);
+	td_ike_nonce_write(&chain, (struct td_bytes){nonce, sizeof(nonce)});
+	header.next_payload = chain.first;
+	header.length = (uint32_t)(TD_IKE_HEADER_BYTES + chain.writer.length);
+	td_ike_header_write(&writer, &header);
+	td_writer_bytes(&writer, inside, chain.writer.length);
+	sent_bytes = 0;
+	td_ike_receive(ike, &path, td_writer_bytes_of(&writer));
+	if (sent_bytes == 0)
+		return NOTHING;
+	cr_assert_eq(td_ike_header_read((struct td_bytes){sent, sent_bytes}, &header), 0);
+	cr_assert_eq(td_ike_payloads_read(
+	                 (struct td_bytes){sent + TD_IKE_HEADER_BYTES, sent_bytes - TD_IKE_HEADER_BYTES},
+	                 header.next_payload, &answer),
+	    0);
+	return answer.ke.data ? A_KEY : answer.notifies[0].type;
+}
+
+// The cookie of the last answer.
+static struct td_bytes cookie_of(uint8_t copy[TD_IKE_COOKIE_BYTES])
+{
+	cr_assert_geq(sent_bytes, TD_IKE_COOKIE_BYTES);
+	memcpy(copy, sent + sent_bytes - TD_IKE_COOKIE_BYTES, TD_IKE_COOKIE_BYTES);
+	return (struct td_bytes){copy, TD_IKE_COOKIE_BYTES};
+}
+
+// A value that libcrypto refuses only when a key has been made for it.
+Test(ike_limits, bad_public_values_make_cookies_due)
+{
+	static const uint8_t zero[32], base[32] = {9};
+	const struct td_bytes bad = {zero, sizeof(zero)}, good = {base, sizeof(base)}, none = {0};
+	struct td_ike *ike = responder();
+
+	for (unsigned i = 0; i < TD_IKE_HALF_OPEN_COOKIE; i++)
+		cr_assert_eq(init_ask(ike, "198.51.100.1", 1 + i, bad, none), NOTHING, "request %u", i);
+	cr_expect_eq(init_ask(ike, "198.51.100.1", 1000, bad, none), TD_N_COOKIE);
+	cr_expect_eq(init_ask(ike, "198.51.100.2", 1001, good, none), TD_N_COOKIE);
+	timers.now_ns += TD_IKE_HALF_OPEN_MS * 1000000ull;
+	cr_expect_eq(init_ask(ike, "198.51.100.2", 1001, good, none), A_KEY);
+	td_ike_destroy(ike);
+	td_ike_credential_free(psk);
+}
+
+Test(ike_limits, one_address_cannot_take_all_half_open_sas)
+{
+	static const uint8_t base[32] = {9};
+	const struct td_bytes good = {base, sizeof(base)}, none = {0};
+	const struct td_path path = path_from("198.51.100.1");
+	uint8_t cookie[TD_IKE_COOKIE_BYTES];
+	struct td_ike *ike = responder();
+	struct td_ike_sa *sa;
+
+	for (unsigned i = 0; i < TD_IKE_HALF_OPEN_SOURCE_MAX; i++) {
+		sa = td_ike_sa_create(ike, false, &path);
+		cr_assert_not_null(sa);
+		td_ike_sa_init_link(sa, true);
+	}
+	cr_assert_eq(init_ask(ike, "198.51.100.1", 1, good, none), TD_N_COOKIE);
+	cr_expect_eq(init_ask(ike, "198.51.100.1", 1, good, cookie_of(cookie)), NOTHING);
+	cr_expect_eq(td_ike_stats(ike)->half_open_refused, 1);
+	cr_assert_eq(init_ask(ike, "198.51.100.2", 1, good, none), TD_N_COOKIE);
+	cr_expect_eq(init_ask(ike, "198.51.100.2", 1, good, cookie_of(cookie)), A_KEY);
+	td_ike_sa_close(sa, NULL, NULL);
+	cr_assert_eq(init_ask(ike, "198.51.100.1", 2, good, none), TD_N_COOKIE);
+	cr_expect_eq(init_ask(ike, "198.51.100.1", 2, good, cookie_of(cookie)), A_KEY);
+	td_ike_destroy(ike);
+	td_ike_credential_free(psk);
 }
