@@ -4,7 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "control/kernel/netlink_mirror.h"
-#include "control/kernel/netlink_request.h"
+#include "control/kernel/netlink_routes.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -253,144 +253,6 @@ static void resync_run(void *context)
 
 // ---- notifications ----------------------------------------------------------------------------
 
-// The interface that a route names; 0: none.
-static int route_ifindex(const struct td_netlink *netlink, const struct td_route_config *route)
-{
-	const struct td_config *config = netlink->config;
-	unsigned port;
-
-	for (port = 0; port < config->port_count; port++)
-		if (strcmp(config->ports[port].name, route->port) == 0)
-			return netlink->mirror.ifindexes[port];
-	return 0;
-}
-
-static int route_configure(
-    struct td_netlink *netlink, const struct td_route_config *route, struct td_error *error)
-{
-	char text[TD_PREFIX_TEXT_MAX], object[TD_PREFIX_TEXT_MAX + 8], other[TD_ROUTE_TEXT_MAX];
-	int ret = td_netlink_route_add(&route->to, &route->via, route_ifindex(netlink, route), other);
-
-	if (ret == 0)
-		return 0;
-	td_prefix_format(&route->to, text);
-	snprintf(object, sizeof(object), "route %s", text);
-	if (ret == -EEXIST)
-		return td_error_set(error, ret, object, "",
-		    "a route to %s exists already (%s); delete it or take this one out of the configuration",
-		    text, other);
-	return td_error_set(error, ret, object, "via", "cannot be added: %s%s", strerror(-ret),
-	    ret == -ENETUNREACH ? "; the next hop is not on the link of a port with an address" : "");
-}
-
-static int routes_configure(struct td_netlink *netlink, struct td_error *error)
-{
-	unsigned i;
-	int ret = 0;
-
-	for (i = 0; i < netlink->config->route_count && ret == 0; i++)
-		ret = route_configure(netlink, &netlink->config->routes[i], error);
-	return ret;
-}
-
-// Going down took configured routes along; nobody else would bring them back.
-static void routes_restore(struct td_netlink *netlink)
-{
-	unsigned i;
-
-	for (i = 0; i < netlink->config->route_count; i++) {
-		struct td_error error = {0};
-
-		if (route_configure(netlink, &netlink->config->routes[i], &error) < 0)
-			td_log_warning("%s: %s%s%s", error.object, error.field,
-			    error.field[0] != '\0' ? " " : "", error.reason);
-	}
-}
-
-// ---- another configuration --------------------------------------------------------------------
-
-static bool prefix_equal(const struct td_prefix *a, const struct td_prefix *b)
-{
-	return a->length == b->length && td_ip_equal(&a->ip, &b->ip);
-}
-
-static const struct td_route_config *route_find_to(
-    const struct td_config *config, const struct td_prefix *to, unsigned place)
-{
-	unsigned i, n;
-
-	// Most stand where they stood.
-	for (n = 0; n < config->route_count; n++) {
-		i = (place + n) % config->route_count;
-		if (prefix_equal(&config->routes[i].to, to))
-			return &config->routes[i];
-	}
-	return NULL;
-}
-
-static bool is_same(const struct td_route_config *a, const struct td_route_config *b)
-{
-	return a != NULL && b != NULL && td_ip_equal(&a->via, &b->via) && strcmp(a->port, b->port) == 0;
-}
-
-// Adds, or gives another next hop to, what differs in config. Returns 0 or -errno and fills *error.
-static int routes_add(struct td_netlink *netlink, const struct td_config *before,
-    const struct td_config *config, struct td_error *error)
-{
-	unsigned i;
-	int ret = 0;
-
-	for (i = 0; i < config->route_count && ret == 0; i++) {
-		const struct td_route_config *route = &config->routes[i];
-
-		if (!is_same(route_find_to(before, &route->to, i), route))
-			ret = route_configure(netlink, route, error);
-	}
-	return ret;
-}
-
-static void routes_prune(
-    const struct td_netlink *netlink, const struct td_config *before, const struct td_config *config)
-{
-	unsigned i;
-
-	for (i = 0; i < before->route_count; i++) {
-		const struct td_route_config *route = &before->routes[i];
-		char text[TD_PREFIX_TEXT_MAX];
-		int ret = 0;
-
-		if (route_find_to(config, &route->to, i) == NULL)
-			ret = td_netlink_route_delete(&route->to, &route->via, route_ifindex(netlink, route));
-		if (ret < 0)
-			td_log_warning("route %s cannot be deleted: %s", td_prefix_format(&route->to, text),
-			    strerror(-ret));
-	}
-}
-
-void td_netlink_routes_revert(struct td_netlink *netlink, const struct td_config *config)
-{
-	struct td_error error = {0};
-
-	if (routes_add(netlink, config, netlink->config, &error) < 0)
-		td_log_warning(
-		    "%s: %s%s%s", error.object, error.field, error.field[0] != '\0' ? " " : "", error.reason);
-	routes_prune(netlink, config, netlink->config);
-}
-
-int td_netlink_routes_change(
-    struct td_netlink *netlink, const struct td_config *config, struct td_error *error)
-{
-	int ret = routes_add(netlink, netlink->config, config, error);
-
-	if (ret < 0)
-		td_netlink_routes_revert(netlink, config);
-	else
-		routes_prune(netlink, netlink->config, config);
-	return ret;
-}
-
-// ---- links ------------------------------------------------------------------------------------
-
 static void link_message(struct td_netlink *netlink, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *body = mnl_nlmsg_get_payload(message);
@@ -405,8 +267,9 @@ static void link_message(struct td_netlink *netlink, const struct nlmsghdr *mess
 	flags = message->nlmsg_type == RTM_NEWLINK ? body->ifi_flags & (IFF_UP | IFF_RUNNING) : 0;
 	if (flags == netlink->link_flags[port])
 		return;
+	// Going down took configured routes along; nobody else would bring them back.
 	if ((flags & IFF_UP) != 0 && (netlink->link_flags[port] & IFF_UP) == 0)
-		routes_restore(netlink);
+		td_netlink_routes_restore(netlink->config, netlink->mirror.ifindexes);
 	netlink->link_flags[port] = flags;
 	// The kernel flushes IPv4 routes of a link that went down without a word about each.
 	resync_soon(netlink, RESYNC_NS);
@@ -455,6 +318,19 @@ static void events_readable(void *context, uint32_t events)
 
 	(void)events;
 	socket_read(netlink, netlink->events, event_message, events_fault);
+}
+
+// ---- another configuration --------------------------------------------------------------------
+
+int td_netlink_routes_change(
+    struct td_netlink *netlink, const struct td_config *config, struct td_error *error)
+{
+	return td_netlink_routes_exchange(netlink->config, config, netlink->mirror.ifindexes, error);
+}
+
+void td_netlink_routes_revert(struct td_netlink *netlink, const struct td_config *config)
+{
+	td_netlink_routes_back(netlink->config, config, netlink->mirror.ifindexes);
 }
 
 // ---- start and stop ---------------------------------------------------------------------------
@@ -550,7 +426,7 @@ static int netlink_start(struct td_netlink *netlink, struct td_error *error)
 	ret = sockets_open(netlink);
 	if (ret < 0)
 		return td_error_set(error, ret, "netlink", NULL, "cannot open a socket: %s", strerror(-ret));
-	ret = routes_configure(netlink, error);
+	ret = td_netlink_routes_add(netlink->config, netlink->mirror.ifindexes, error);
 	if (ret < 0)
 		return ret;
 	group_routes_add(netlink);
