@@ -115,6 +115,11 @@ static int check_includes(struct include_check *check, FILE *stream, const char 
 		if (included)
 			fclose(included);
 	}
+	// libconfig's scanner ends the process at a read that fails.
+	if (!result && ferror(stream)) {
+		result = -EIO;
+		td_config_report_line(check->report, shown, 1, "cannot read the file: %s", strerror(EIO));
+	}
 	free(line);
 	return result;
 }
@@ -147,13 +152,43 @@ static int parse(struct td_config_report *report, config_t *file, FILE *stream, 
 	return -EINVAL;
 }
 
+// What a file holds, as a stream in memory over *text, which is to be freed: it is read once, so that what
+// was looked through is what libconfig gets, whoever writes to the file meanwhile. Returns NULL and sets
+// errno.
+static FILE *read_text(const char *path, char **text)
+{
+	FILE *stream = open_text(path), *copy;
+	size_t size = 0;
+	char part[4096];
+
+	*text = NULL;
+	if (!stream)
+		return NULL;
+	copy = open_memstream(text, &size);
+	for (size_t length; copy && (length = fread(part, 1, sizeof(part), stream)) > 0;)
+		(void)fwrite(part, 1, length, copy);
+	bool failed = ferror(stream) != 0;
+	fclose(stream);
+	if (!copy || fclose(copy) == EOF) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (failed) {
+		errno = EIO;
+		return NULL;
+	}
+	return fmemopen(*text, size, "r");
+}
+
 int td_config_file_read(struct td_config_report *report, config_t *file)
 {
-	FILE *stream = open_text(report->path);
+	char *text;
+	FILE *stream = read_text(report->path, &text);
 	int result;
 
 	if (!stream) {
 		result = -errno;
+		free(text);
 		td_config_report_line(report, NULL, 1, "cannot read the file: %s", strerror(errno));
 		return result;
 	}
@@ -164,5 +199,6 @@ int td_config_file_read(struct td_config_report *report, config_t *file)
 		td_config_report_line(report, NULL, 1, "cannot read the file: %s", strerror(-result));
 	free(directory);
 	fclose(stream);
+	free(text);
 	return result;
 }

@@ -248,6 +248,22 @@ Test(config, names_the_included_file)
 	free(errors);
 }
 
+// libconfig ends the process when a read fails; this file opens, and then nothing can be read.
+Test(config, survives_files_that_end_in_an_error)
+{
+	static const char bad[] = "/proc/self/mem", main_text[] = BASE "@include \"part.conf\"\n";
+	char path[128], *errors;
+
+	cr_expect_null(load_path(bad, &errors));
+	cr_expect_str_eq(errors, "/proc/self/mem:1: cannot read the file: Input/output error\n");
+	free(errors);
+	snprintf(path, sizeof(path), "%s/part.conf", directory);
+	cr_assert_eq(symlink(bad, path), 0);
+	cr_expect_null(load(main_text, strlen(main_text), &errors));
+	cr_expect(strstr(errors, "part.conf:1: cannot read the file: Input/output error"), "%s", errors);
+	free(errors);
+}
+
 // libconfig ends the process when it is made to read a directory.
 Test(config, survives_includes_that_cannot_be_read)
 {
