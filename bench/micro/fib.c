@@ -4,7 +4,7 @@
 #include "dataplane/fib.h"
 
 #include "bench/common/shuffle.h"
-#include "bench/micro/grace.h"
+#include "bench/load/grace.h"
 #include "bench/micro/row.h"
 
 #include <errno.h>

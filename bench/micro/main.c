@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Micro-benchmarks of the data plane. See docs/benchmarking.md.
 
+#include "bench/load/gateway.h"
 #include "bench/micro/measure.h"
 #include "bench/micro/report.h"
-#include "bench/micro/traffic.h"
 #include "dataplane/publish.h"
 
 #include <getopt.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct options {
 	bool quick;
@@ -57,56 +55,6 @@ static int options_parse(int argc, char **argv, struct options *options)
 		}
 	options->patterns = &argv[optind];
 	return -1;
-}
-
-// The first two CPUs that this process may use: one each for control thread and worker, or -1, any, where
-// there is only one.
-static void cores_choose(struct td_dp_config *config)
-{
-	cpu_set_t allowed;
-	int cores[2] = {-1, -1};
-	unsigned found = 0;
-
-	CPU_ZERO(&allowed);
-	(void)sched_getaffinity(0, sizeof(allowed), &allowed);
-	for (int cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++)
-		if (CPU_ISSET(cpu, &allowed))
-			cores[found++] = cpu;
-	config->main_core = found == 2 ? cores[0] : -1;
-	config->worker_cores[0] = found == 2 ? cores[1] : -1;
-}
-
-static int dataplane_start(void)
-{
-	// Adaptive: where a row gives the worker nothing to do it takes no part of a shared core.
-	struct td_dp_config config = {
-	    .program = "micro",
-	    .memory_mb = 1024,
-	    .packet_buffers = 16384,
-	    .workers = 1,
-	    .idle = TD_IDLE_ADAPTIVE,
-	    .port_count = TD_TRAFFIC_PORTS,
-	};
-	struct td_error error = {0};
-
-	snprintf(config.file_prefix, sizeof(config.file_prefix), "bench%d", (int)getpid());
-	cores_choose(&config);
-	for (unsigned i = 0; i < TD_TRAFFIC_PORTS; i++) {
-		struct td_dp_port_config *port = &config.ports[i];
-
-		*port = (struct td_dp_port_config){
-		    .role = i == 0 ? TD_ROLE_INSIDE : TD_ROLE_OUTSIDE,
-		    .mtu = 1500,
-		    .rx_descriptors = 512,
-		    .tx_descriptors = 512,
-		};
-		snprintf(port->name, sizeof(port->name), "port%u", i);
-		snprintf(port->device, sizeof(port->device), "%s", td_traffic_devices[i]);
-	}
-	int result = td_dp_start(&config, &error);
-	if (result)
-		fprintf(stderr, "micro: %s %s: %s\n", error.object, error.field, error.reason);
-	return result;
 }
 
 // The row's name with its argument in place of "%s".
@@ -181,7 +129,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (dataplane_start())
+	if (td_load_open("micro"))
 		return 1;
 	struct td_report *report = td_report_create(options.quick);
 	bool passed = report && rows_run(&options, report);

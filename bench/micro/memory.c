@@ -2,7 +2,7 @@
 // Memory of SAs: counted from their own sizes, the outer header template and the SPI table; and, for many of
 // them, what the kernel says is resident.
 
-#include "bench/micro/child.h"
+#include "bench/load/child.h"
 #include "bench/micro/row.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"

@@ -4,7 +4,7 @@
 #include "dataplane/policy.h"
 
 #include "bench/common/shuffle.h"
-#include "bench/micro/grace.h"
+#include "bench/load/grace.h"
 #include "bench/micro/row.h"
 #include "dataplane/worker.h"
 

@@ -6,14 +6,15 @@
 // their receive side, which run on the worker, are source, far end and sink. A fixed number of packets is on
 // the way, so that the worker never idles and a packet that does not come back is lost.
 
-#include <stdint.h>
+#include "bench/load/latency.h"
 
-#define TD_TRAFFIC_PORTS 2
 #define TD_TRAFFIC_TUNNELS 64 // numbers 0 to 63
 
-extern const char *const td_traffic_devices[TD_TRAFFIC_PORTS]; // inside, outside
+// All for the control thread. argument means nothing. Returns 0 or -errno.
+int td_traffic_start(uint64_t argument);
+void td_traffic_stop(void);
 
-// All for the control thread, between td_traffic_start and td_traffic_stop (rows.def).
+// Between the two:
 
 // Rolls the next tunnel over, in turn: the successor's inbound SA is installed, the outbound one switched,
 // and the old child goes once all packets that were sealed with it have come back. Without traffic it does
@@ -25,3 +26,14 @@ uint64_t td_traffic_received(void);
 double td_traffic_gap_us(void);
 // Lets what is on the way come back and goes on; returns how many packets were lost since the program began.
 uint64_t td_traffic_lost(void);
+// Rollovers since the start.
+uint64_t td_traffic_rollovers(void);
+
+// Lets what is on the way come back and stays so; returns the same.
+uint64_t td_traffic_pause(void);
+// Goes on, with no latencies counted so far.
+void td_traffic_go_on(void);
+// How long packets took, in TSC cycles, as counted until the pause: those that were on their way while a
+// rollover went on or that were the first ones behind it, and the others.
+enum td_traffic_latency { TD_TRAFFIC_NEAR, TD_TRAFFIC_FAR, TD_TRAFFIC_LATENCIES };
+const struct td_latency *td_traffic_latency(enum td_traffic_latency which);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "bench/micro/traffic.h"
+#include "bench/load/traffic.h"
 
-#include "bench/micro/child.h"
-#include "bench/micro/row.h"
+#include "bench/load/child.h"
+#include "bench/load/gateway.h"
+#include "bench/load/latency.h"
 #include "common/clock.h"
 #include "dataplane/counter.h"
 #include "dataplane/worker.h"
@@ -16,18 +17,25 @@
 #include <string.h>
 #include <time.h>
 
-enum { INSIDE, OUTSIDE };
-
 #define WINDOW 256u // packets on the way: fits every ring
 #define PAYLOAD_BYTES 100
 #define LEAVING_MAX 64 // children that wait for their last packets
 #define RETURN_NS 1000000000ull // what is not back after this is lost
 
+struct stamp {
+	uint64_t sent_tsc;
+	uint32_t changes; // traffic.changes at that time
+	uint32_t near; // 1: a change was going on, or its packets may have been the next ones
+} __attribute__((packed));
+
 struct frame {
 	struct rte_ether_hdr ether;
 	struct rte_ipv4_hdr ip;
 	struct rte_udp_hdr udp;
-	uint8_t payload[PAYLOAD_BYTES];
+	union {
+		struct stamp stamp;
+		uint8_t payload[PAYLOAD_BYTES];
+	};
 } __attribute__((packed, aligned(2)));
 
 // An old child and the number of sent packets at which no more of its packets can be on the way.
@@ -36,8 +44,6 @@ struct leaving {
 	uint64_t mark;
 };
 
-const char *const td_traffic_devices[TD_TRAFFIC_PORTS] = {"net_ring0", "net_ring1"};
-
 // What worker and control thread share.
 static struct {
 	bool running; // the source sends. Writer: control
@@ -45,6 +51,12 @@ static struct {
 	uint64_t gap; // TSC cycles. Writer: worker; control sets it back, and may miss one gap of that moment
 	uint64_t last_tsc; // of the last packet that came back. Writer: worker while the source sends, else
 	                   // control
+	uint32_t changes; // grows before and after each change of a traffic's tunnel: odd while one goes on.
+	                  // Writer: control
+	uint32_t changes_seen; // worker
+	uint64_t near_until; // packets sent up to here are near a change. Worker
+	// Writer: worker; control reads and empties them while all packets are back.
+	struct td_latency latencies[TD_TRAFFIC_LATENCIES];
 } traffic;
 
 static struct frame frames[TD_TRAFFIC_TUNNELS]; // worker, once started
@@ -52,18 +64,33 @@ static struct td_dp_tunnel *tunnels[TD_TRAFFIC_TUNNELS];
 static struct td_child children[TD_TRAFFIC_TUNNELS];
 static struct leaving leaving[LEAVING_MAX];
 static unsigned leaving_first, leaving_count, next_tunnel;
+static uint64_t rollovers; // since the start
 static uint64_t lost_before; // of traffic that was stopped
 
 // ---- worker -----------------------------------------------------------------------------------
 
+static void latency_add(const struct frame *frame, uint64_t now_tsc, uint32_t changes)
+{
+	bool near = frame->stamp.near || frame->stamp.changes != changes;
+
+	td_latency_add(
+	    &traffic.latencies[near ? TD_TRAFFIC_NEAR : TD_TRAFFIC_FAR], now_tsc - frame->stamp.sent_tsc);
+}
+
 static void sink(struct rte_mbuf **mbufs, uint16_t count)
 {
 	uint64_t now_tsc = rte_rdtsc();
+	// Pairs with the releases in td_traffic_rollover.
+	uint32_t changes = __atomic_load_n(&traffic.changes, __ATOMIC_ACQUIRE);
 	unsigned ours = 0;
 
 	// Anything else, an ICMP error for one, is not a packet that came back.
-	for (unsigned i = 0; i < count; i++)
-		ours += mbufs[i]->data_len == sizeof(struct frame);
+	for (unsigned i = 0; i < count; i++) {
+		if (mbufs[i]->data_len != sizeof(struct frame))
+			continue;
+		latency_add(rte_pktmbuf_mtod(mbufs[i], const struct frame *), now_tsc, changes);
+		ours++;
+	}
 	rte_pktmbuf_free_bulk(mbufs, count);
 	if (ours == 0)
 		return;
@@ -71,6 +98,18 @@ static void sink(struct rte_mbuf **mbufs, uint16_t count)
 	if (now_tsc - traffic.last_tsc > td_counter_read(&traffic.gap))
 		__atomic_store_n(&traffic.gap, now_tsc - traffic.last_tsc, __ATOMIC_RELAXED);
 	traffic.last_tsc = now_tsc;
+}
+
+// What all packets of a burst say about the time when they were sent. A change begins to matter to packets
+// when it begins, and is over for those sent after each tunnel had two packets more.
+static struct stamp stamp_make(void)
+{
+	uint32_t changes = __atomic_load_n(&traffic.changes, __ATOMIC_ACQUIRE);
+
+	if (changes != traffic.changes_seen)
+		traffic.near_until = traffic.sent + 2ul * TD_TRAFFIC_TUNNELS;
+	traffic.changes_seen = changes;
+	return (struct stamp){rte_rdtsc(), changes, changes % 2 || traffic.sent < traffic.near_until};
 }
 
 static uint16_t source(struct rte_mbuf **mbufs, unsigned most)
@@ -83,9 +122,13 @@ static uint16_t source(struct rte_mbuf **mbufs, unsigned most)
 	if (!__atomic_load_n(&traffic.running, __ATOMIC_ACQUIRE) || count == 0 ||
 	    rte_pktmbuf_alloc_bulk(td_dp.pool, mbufs, count))
 		return 0;
-	for (unsigned i = 0; i < count; i++)
-		memcpy(rte_pktmbuf_append(mbufs[i], sizeof(struct frame)),
-		    &frames[(traffic.sent + i) % TD_TRAFFIC_TUNNELS], sizeof(struct frame));
+	struct stamp stamp = stamp_make();
+	for (unsigned i = 0; i < count; i++) {
+		struct frame *frame = (void *)rte_pktmbuf_append(mbufs[i], sizeof(*frame));
+
+		*frame = frames[(traffic.sent + i) % TD_TRAFFIC_TUNNELS];
+		frame->stamp = stamp;
+	}
 	td_counter_add(&traffic.sent, count);
 	return (uint16_t)count;
 }
@@ -135,33 +178,6 @@ static struct td_prefix prefix_of(unsigned tunnel)
 	return (struct td_prefix){td_ip_from_v4(0x0a020000 + tunnel * 256), 24};
 }
 
-// The port itself is the neighbour on its link.
-static int neighbour_set(unsigned port, const char *address)
-{
-	struct td_prefix neighbour = prefix(address);
-
-	return td_dp_neighbour_set(port, &neighbour.ip, td_dp.ports[port].mac.addr_bytes);
-}
-
-static int routes_set(void)
-{
-	const struct td_dp_route routes[] = {
-	    {prefix("10.9.0.0/24"), TD_ROUTE_CONNECTED, INSIDE, {0}},
-	    {prefix("10.2.0.0/16"), TD_ROUTE_VIA, INSIDE, prefix("10.9.0.1").ip},
-	    {prefix("192.0.2.0/24"), TD_ROUTE_CONNECTED, OUTSIDE, {0}},
-	    {prefix(TD_CHILD_LOCAL), TD_ROUTE_LOCAL, OUTSIDE, {0}},
-	};
-
-	for (unsigned i = 0; i < RTE_DIM(routes); i++) {
-		int result = td_dp_route_set(&routes[i]);
-
-		if (result)
-			return result;
-	}
-	int result = neighbour_set(INSIDE, "10.9.0.1");
-	return result ? result : neighbour_set(OUTSIDE, TD_CHILD_REMOTE);
-}
-
 // A packet from 10.1.0.1 to tunnel n's 10.2.n.1 comes back as it was, so that it meets policy once as an
 // outbound and once as an inbound packet.
 static int policies_set(void)
@@ -193,7 +209,7 @@ static void frame_fill(struct frame *frame, unsigned tunnel)
 	*frame = (struct frame){
 	    .ether =
 	        {
-	            .dst_addr = td_dp.ports[INSIDE].mac,
+	            .dst_addr = td_dp.ports[TD_LOAD_INSIDE].mac,
 	            .ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4),
 	        },
 	    .ip =
@@ -231,8 +247,8 @@ static int callbacks_add(void)
 	if (added)
 		return 0;
 	added = true;
-	return rte_eth_add_rx_callback(td_dp.ports[INSIDE].eth_id, 0, inside_receive, NULL) &&
-	               rte_eth_add_rx_callback(td_dp.ports[OUTSIDE].eth_id, 0, outside_receive, NULL)
+	return rte_eth_add_rx_callback(td_dp.ports[TD_LOAD_INSIDE].eth_id, 0, inside_receive, NULL) &&
+	               rte_eth_add_rx_callback(td_dp.ports[TD_LOAD_OUTSIDE].eth_id, 0, outside_receive, NULL)
 	           ? 0
 	           : -ENOMEM;
 }
@@ -247,6 +263,16 @@ uint64_t td_traffic_received(void)
 double td_traffic_gap_us(void)
 {
 	return (double)__atomic_exchange_n(&traffic.gap, 0, __ATOMIC_RELAXED) * 1e6 / (double)td_dp.tsc_hz;
+}
+
+uint64_t td_traffic_rollovers(void)
+{
+	return rollovers;
+}
+
+const struct td_latency *td_traffic_latency(enum td_traffic_latency which)
+{
+	return &traffic.latencies[which];
 }
 
 static void traffic_run(void)
@@ -278,11 +304,14 @@ int td_traffic_rollover(void)
 	leaving_remove(false);
 	if (!traffic.running || leaving_count == LEAVING_MAX)
 		return 0;
+	__atomic_store_n(&traffic.changes, traffic.changes + 1, __ATOMIC_RELEASE);
 	int result = td_child_install(child, tunnels[next_tunnel]);
+	__atomic_store_n(&traffic.changes, traffic.changes + 1, __ATOMIC_RELEASE);
 	if (result) {
 		*child = old;
 		return result;
 	}
+	rollovers++;
 	next_tunnel = (next_tunnel + 1) % TD_TRAFFIC_TUNNELS;
 	// The switch is visible before the count is read. Packets that met the old pointer are in it but for
 	// what the worker's store buffer held, less than two bursts; and as packets stay in order, all of
@@ -326,16 +355,29 @@ uint64_t td_traffic_lost(void)
 	return lost_before + missing;
 }
 
+uint64_t td_traffic_pause(void)
+{
+	return lost_before + traffic_halt();
+}
+
+void td_traffic_go_on(void)
+{
+	// The worker touches them only when a packet comes back.
+	memset(traffic.latencies, 0, sizeof(traffic.latencies));
+	traffic_run();
+}
+
 int td_traffic_start(uint64_t argument)
 {
 	(void)argument;
 	traffic.sent = traffic.received = traffic.gap = 0;
 	next_tunnel = leaving_first = 0;
+	rollovers = 0;
 	int result = tunnels_create();
 	if (result == 0)
 		result = policies_set();
 	if (result == 0)
-		result = routes_set();
+		result = td_load_routes_set();
 	if (result == 0)
 		result = callbacks_add();
 	if (result == 0)

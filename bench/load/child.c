@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "bench/micro/child.h"
+#include "bench/load/child.h"
 
 #include "bench/common/shuffle.h"
 
