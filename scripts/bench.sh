@@ -5,6 +5,7 @@
 #   scripts/bench.sh micro [--quick] [PATTERN...]
 #   scripts/bench.sh path [--quick] [WORD...]
 #   scripts/bench.sh handshake [--quick] [PATTERN...]
+#   scripts/bench.sh rollover [--quick]
 #
 # micro: tables, replay, policy, routes, memory of SAs, and SA changes beside traffic, in one process without
 # NIC or hugepages. Prints a table and writes build/bench/micro.json. With PATTERNs only rows whose group or name contains
@@ -13,6 +14,8 @@
 # path-*.svg. With WORDs only rows run that have all of them: encrypt, aes128gcm16, 1400, imix, a number of tunnels.
 # handshake: IKE SAs, rekeys, and thousands of tunnels at once, with two whole IKEv2 engines in one process. Writes
 # build/bench/handshake.json. With PATTERNs only groups whose name contains one of them run.
+# rollover: keys that change beside traffic, at several paces: packets lost and delayed; SAs installed a second, in process
+# and over tandemd's control socket (as root). Writes build/bench/rollover.json.
 #
 # --quick shows in seconds that everything runs. Exit status 1: a packet was lost, memory is beyond its bound, a tunnel
 # missed a deadline, or a row did not run. docs/benchmarking.md tells what the figures mean.
@@ -21,7 +24,7 @@ set -uo pipefail
 
 usage()
 {
-	sed -n '3,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '3,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 # run NAME ARGUMENT...
@@ -38,6 +41,13 @@ run()
 case ${1-} in
 micro | handshake)
 	run "$@"
+	;;
+rollover)
+	[ "$#" -le 2 ] && [ "${2---quick}" = --quick ] && need_root || exit 2
+	run "$@"
+	status=$?
+	/usr/bin/python3 -B "$ROOT/bench/rollover/control_socket.py" --json "$ROOT/build/bench/rollover.json" "${@:2}" || exit 1
+	exit "$status"
 	;;
 path)
 	run "$@"

@@ -202,6 +202,7 @@ run_all()
 		check bench-micro-quick "$ROOT/build/bench/micro" --quick
 		check bench-path-quick "$ROOT/build/bench/path" --quick
 		check instructions "$ROOT/scripts/instructions"
+		check bench-rollover-quick "$ROOT/scripts/bench.sh" rollover --quick
 		check bench-handshake-quick "$ROOT/build/bench/handshake" --quick
 	fi
 	[ -n "$fast" ] && return

@@ -41,9 +41,12 @@ static inline uint64_t td_latency_quantile(const struct td_latency *latency, dou
 
 		seen += latency->classes[i];
 		// The middle of its class.
-		if (seen > wanted || (seen && seen == latency->count))
-			return ((uint64_t)(i - octave * TD_LATENCY_STEPS) << octave) +
-			       ((1ull << octave) >> 1);
+		if (seen > wanted || (seen && seen == latency->count)) {
+			uint64_t value =
+			    ((uint64_t)(i - octave * TD_LATENCY_STEPS) << octave) + ((1ull << octave) >> 1);
+
+			return value < latency->worst ? value : latency->worst;
+		}
 	}
 	return 0;
 }

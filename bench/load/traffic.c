@@ -23,10 +23,10 @@
 #define RETURN_NS 1000000000ull // what is not back after this is lost
 
 struct stamp {
-	uint64_t sent_tsc;
+	uint64_t sent[TD_TRAFFIC_CLOCKS];
 	uint32_t changes; // traffic.changes at that time
 	uint32_t near; // 1: a change was going on, or its packets may have been the next ones
-} __attribute__((packed));
+};
 
 struct frame {
 	struct rte_ether_hdr ether;
@@ -56,7 +56,7 @@ static struct {
 	uint32_t changes_seen; // worker
 	uint64_t near_until; // packets sent up to here are near a change. Worker
 	// Writer: worker; control reads and empties them while all packets are back.
-	struct td_latency latencies[TD_TRAFFIC_LATENCIES];
+	struct td_latency latencies[TD_TRAFFIC_LATENCIES][TD_TRAFFIC_CLOCKS];
 } traffic;
 
 static struct frame frames[TD_TRAFFIC_TUNNELS]; // worker, once started
@@ -69,26 +69,38 @@ static uint64_t lost_before; // of traffic that was stopped
 
 // ---- worker -----------------------------------------------------------------------------------
 
-static void latency_add(const struct frame *frame, uint64_t now_tsc, uint32_t changes)
+static void clocks_read(uint64_t *clocks)
+{
+	struct timespec own;
+
+	clocks[TD_TRAFFIC_TSC] = rte_rdtsc();
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
+	clocks[TD_TRAFFIC_OWN_NS] = (uint64_t)own.tv_sec * 1000000000 + (uint64_t)own.tv_nsec;
+}
+
+static void latency_add(const struct frame *frame, const uint64_t *now, uint32_t changes)
 {
 	bool near = frame->stamp.near || frame->stamp.changes != changes;
+	struct td_latency *latencies = traffic.latencies[near ? TD_TRAFFIC_NEAR : TD_TRAFFIC_FAR];
 
-	td_latency_add(
-	    &traffic.latencies[near ? TD_TRAFFIC_NEAR : TD_TRAFFIC_FAR], now_tsc - frame->stamp.sent_tsc);
+	for (unsigned i = 0; i < TD_TRAFFIC_CLOCKS; i++)
+		td_latency_add(&latencies[i], now[i] - frame->stamp.sent[i]);
 }
 
 static void sink(struct rte_mbuf **mbufs, uint16_t count)
 {
-	uint64_t now_tsc = rte_rdtsc();
+	uint64_t now[TD_TRAFFIC_CLOCKS], now_tsc;
 	// Pairs with the releases in td_traffic_rollover.
 	uint32_t changes = __atomic_load_n(&traffic.changes, __ATOMIC_ACQUIRE);
 	unsigned ours = 0;
 
+	clocks_read(now);
+	now_tsc = now[TD_TRAFFIC_TSC];
 	// Anything else, an ICMP error for one, is not a packet that came back.
 	for (unsigned i = 0; i < count; i++) {
 		if (mbufs[i]->data_len != sizeof(struct frame))
 			continue;
-		latency_add(rte_pktmbuf_mtod(mbufs[i], const struct frame *), now_tsc, changes);
+		latency_add(rte_pktmbuf_mtod(mbufs[i], const struct frame *), now, changes);
 		ours++;
 	}
 	rte_pktmbuf_free_bulk(mbufs, count);
@@ -109,7 +121,9 @@ static struct stamp stamp_make(void)
 	if (changes != traffic.changes_seen)
 		traffic.near_until = traffic.sent + 2ul * TD_TRAFFIC_TUNNELS;
 	traffic.changes_seen = changes;
-	return (struct stamp){rte_rdtsc(), changes, changes % 2 || traffic.sent < traffic.near_until};
+	struct stamp stamp = {{0}, changes, changes % 2 || traffic.sent < traffic.near_until};
+	clocks_read(stamp.sent);
+	return stamp;
 }
 
 static uint16_t source(struct rte_mbuf **mbufs, unsigned most)
@@ -270,9 +284,9 @@ uint64_t td_traffic_rollovers(void)
 	return rollovers;
 }
 
-const struct td_latency *td_traffic_latency(enum td_traffic_latency which)
+const struct td_latency *td_traffic_latency(enum td_traffic_latency which, enum td_traffic_clock clock)
 {
-	return &traffic.latencies[which];
+	return &traffic.latencies[which][clock];
 }
 
 static void traffic_run(void)

@@ -33,7 +33,9 @@ uint64_t td_traffic_rollovers(void);
 uint64_t td_traffic_pause(void);
 // Goes on, with no latencies counted so far.
 void td_traffic_go_on(void);
-// How long packets took, in TSC cycles, as counted until the pause: those that were on their way while a
-// rollover went on or that were the first ones behind it, and the others.
+// How long packets took, as counted until the pause: those that were on their way while a rollover went on or
+// that were the first ones behind it, and the others. In TSC cycles, and in nanoseconds of processor time of
+// the worker's thread, which does not go on while the machine runs something else on its core.
 enum td_traffic_latency { TD_TRAFFIC_NEAR, TD_TRAFFIC_FAR, TD_TRAFFIC_LATENCIES };
-const struct td_latency *td_traffic_latency(enum td_traffic_latency which);
+enum td_traffic_clock { TD_TRAFFIC_TSC, TD_TRAFFIC_OWN_NS, TD_TRAFFIC_CLOCKS };
+const struct td_latency *td_traffic_latency(enum td_traffic_latency which, enum td_traffic_clock clock);
