@@ -6,6 +6,7 @@
 #   scripts/bench.sh path [--quick] [WORD...]
 #   scripts/bench.sh handshake [--quick] [PATTERN...]
 #   scripts/bench.sh rollover [--quick]
+#   scripts/bench.sh outside [--quick] [SIZE...]
 #
 # micro: tables, replay, policy, routes, memory of SAs, and SA changes beside traffic, in one process without
 # NIC or hugepages. Prints a table and writes build/bench/micro.json. With PATTERNs only rows whose group or name contains
@@ -16,6 +17,8 @@
 # build/bench/handshake.json. With PATTERNs only groups whose name contains one of them run.
 # rollover: keys that change beside traffic, at several paces: packets lost and delayed; SAs installed a second, in process
 # and over tandemd's control socket (as root). Writes build/bench/rollover.json.
+# outside: tandemd itself on packets from a file, as root, and beside it DPDK's ipsec-secgw if SECGW= names it. Writes
+# build/bench/outside.json; build/bench/outside has the packets and configurations.
 #
 # --quick shows in seconds that everything runs. Exit status 1: a packet was lost, memory is beyond its bound, a tunnel
 # missed a deadline, or a row did not run. docs/benchmarking.md tells what the figures mean.
@@ -24,7 +27,7 @@ set -uo pipefail
 
 usage()
 {
-	sed -n '3,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '3,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 # run NAME ARGUMENT...
@@ -48,6 +51,11 @@ rollover)
 	status=$?
 	/usr/bin/python3 -B "$ROOT/bench/rollover/control_socket.py" --json "$ROOT/build/bench/rollover.json" "${@:2}" || exit 1
 	exit "$status"
+	;;
+outside)
+	need_root && install_missing "${BUILD_PACKAGES[@]}" iproute2 util-linux &&
+		quietly "$ROOT/build/logs/build-gcc.log" build build || exit 1
+	/usr/bin/python3 -B "$ROOT/bench/outside/outside.py" --json "$ROOT/build/bench/outside.json" "${@:2}"
 	;;
 path)
 	run "$@"

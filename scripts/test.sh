@@ -203,6 +203,7 @@ run_all()
 		check bench-path-quick "$ROOT/build/bench/path" --quick
 		check instructions "$ROOT/scripts/instructions"
 		check bench-rollover-quick "$ROOT/scripts/bench.sh" rollover --quick
+		check bench-outside-quick "$ROOT/scripts/bench.sh" outside --quick
 		check bench-handshake-quick "$ROOT/build/bench/handshake" --quick
 	fi
 	[ -n "$fast" ] && return
