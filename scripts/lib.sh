@@ -12,7 +12,7 @@ LAB_PACKAGES=(python3 iproute2 iputils-ping ethtool nftables procps util-linux p
 # libclang-rt has libFuzzer.
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 TEST_PACKAGES=(
-	"${FUZZ_PACKAGES[@]}" clang-format valgrind python3-scapy tshark
+	"${FUZZ_PACKAGES[@]}" clang-format gnuplot-nox lua5.3 valgrind python3-scapy tshark
 	charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
 )
 
