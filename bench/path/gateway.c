@@ -19,12 +19,11 @@ struct tunnel {
 	struct td_dp_tunnel *tunnel;
 	struct td_sa_in *in[TD_PATH_WORKERS_MAX];
 	struct td_sa_out *out[TD_PATH_WORKERS_MAX];
-	uint64_t far_sequence; // last one that the far end used
+	uint64_t far_sequence[TD_PATH_WORKERS_MAX]; // last one that the far end used
 };
 
 static struct tunnel tunnels[TD_PATH_TUNNELS_MAX];
 static unsigned tunnel_count, routed_count;
-static bool threaded;
 static uint8_t far_schedule[TD_SCHEDULE_MAX_BYTES] __attribute__((aligned(64)));
 
 uint32_t td_path_peer(unsigned tunnel)
@@ -47,33 +46,26 @@ const void *td_path_far_schedule(void)
 	return far_schedule;
 }
 
-uint64_t td_path_far_sequence(unsigned tunnel)
+uint64_t td_path_far_sequence(unsigned tunnel, unsigned worker)
 {
-	return ++tunnels[tunnel].far_sequence;
+	return ++tunnels[tunnel].far_sequence[worker];
 }
 
 // ---- start and stop ---------------------------------------------------------------------------
 
-// The first CPUs that this process may use, the last of them for the control thread; -1, any, where there are
-// not enough. Without threads the control thread is the worker.
+// The last CPU that this process may use.
 static void cores_choose(struct td_dp_config *config)
 {
 	cpu_set_t allowed;
-	unsigned found = 0;
 
 	config->main_core = -1;
 	for (unsigned i = 0; i < config->workers; i++)
 		config->worker_cores[i] = -1;
 	CPU_ZERO(&allowed);
 	(void)sched_getaffinity(0, sizeof(allowed), &allowed);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed))
-			continue;
-		if (threaded && found < config->workers)
-			config->worker_cores[found++] = cpu;
-		else
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed))
 			config->main_core = cpu;
-	}
 }
 
 static struct td_prefix prefix(const char *text)
@@ -105,7 +97,7 @@ static int routes_set(void)
 	return result ? result : td_dp_neighbour_set(TD_PATH_OUTSIDE, &routes[4].via, mac);
 }
 
-int td_path_gateway_open(unsigned workers, bool threads)
+int td_path_gateway_open(unsigned workers)
 {
 	struct td_dp_config config = {
 	    .program = "path",
@@ -117,7 +109,6 @@ int td_path_gateway_open(unsigned workers, bool threads)
 	};
 	struct td_error error = {0};
 
-	threaded = threads;
 	snprintf(config.file_prefix, sizeof(config.file_prefix), "path%d", (int)getpid());
 	cores_choose(&config);
 	for (unsigned i = 0; i < TD_PATH_PORTS; i++) {
@@ -132,16 +123,14 @@ int td_path_gateway_open(unsigned workers, bool threads)
 		snprintf(port->name, sizeof(port->name), "port%u", i);
 		snprintf(port->device, sizeof(port->device), "%s", td_path_devices[i]);
 	}
-	int result = threads ? td_dp_start(&config, &error) : td_dp_open(&config, &error);
+	int result = td_dp_open(&config, &error);
 	if (result) {
 		fprintf(stderr, "path: %s %s: %s\n", error.object, error.field, error.reason);
 		return result;
 	}
-	if (!threads) {
-		td_path_ports_take_over();
-		(void)rte_rcu_qsbr_thread_register(td_rcu_qsbr, 0);
-		rte_rcu_qsbr_thread_online(td_rcu_qsbr, 0);
-	}
+	td_path_ports_take_over();
+	(void)rte_rcu_qsbr_thread_register(td_rcu_qsbr, 0);
+	rte_rcu_qsbr_thread_online(td_rcu_qsbr, 0);
 	result = routes_set();
 	if (result)
 		fprintf(stderr, "path: routes: %s\n", strerror(-result));
@@ -150,7 +139,7 @@ int td_path_gateway_open(unsigned workers, bool threads)
 
 void td_path_gateway_close(void)
 {
-	(void)td_path_tunnels_set(0, 0, 0);
+	(void)td_path_tunnels_set(0, 0, TD_PATH_OWNER_FIRST);
 	td_dp_stop();
 }
 
@@ -160,10 +149,7 @@ void td_path_gateway_close(void)
 static void settle(void)
 {
 	for (unsigned i = 0; i < 2000; i++) {
-		if (!threaded)
-			(void)td_worker_turn(td_dp.workers[0]);
-		else
-			(void)usleep(100);
+		(void)td_worker_turn(td_dp.workers[0]);
 		td_dp_reclaim();
 	}
 }
@@ -205,23 +191,25 @@ static int sas_create(struct tunnel *tunnel, unsigned number, unsigned suite, un
 	return 0;
 }
 
-// Worker i sends on the SA of worker i mod senders.
-static int tunnel_create(unsigned number, unsigned suite, unsigned senders)
+static int tunnel_create(unsigned number, unsigned suite, enum td_path_owners owners)
 {
 	struct tunnel *tunnel = &tunnels[number];
+	unsigned workers = td_dp.worker_count, only = owners == TD_PATH_OWNER_TURNS ? number % workers : 0;
 
 	tunnel->tunnel = td_dp_tunnel_create(number);
 	if (!tunnel->tunnel)
 		return -ENOMEM;
 	tunnel_count = number + 1;
-	for (unsigned worker = 0; worker < senders; worker++) {
-		int result = sas_create(tunnel, number, suite, worker);
+	for (unsigned worker = 0; worker < workers; worker++) {
+		bool owner = owners == TD_PATH_OWNER_EACH || worker == only;
+		int result = owner ? sas_create(tunnel, number, suite, worker) : 0;
 
 		if (result)
 			return result;
 	}
-	for (unsigned worker = 0; worker < td_dp.worker_count; worker++)
-		td_dp_tunnel_switch(tunnel->tunnel, worker, tunnel->out[worker % senders]);
+	for (unsigned worker = 0; worker < workers; worker++)
+		td_dp_tunnel_switch(
+		    tunnel->tunnel, worker, tunnel->out[owners == TD_PATH_OWNER_EACH ? worker : only]);
 	return 0;
 }
 
@@ -282,14 +270,14 @@ static int tunnel_routes_set(void)
 	return result;
 }
 
-int td_path_tunnels_set(unsigned suite, unsigned count, unsigned senders)
+int td_path_tunnels_set(unsigned suite, unsigned count, enum td_path_owners owners)
 {
 	int result = 0;
 
 	tunnels_remove();
 	settle();
 	while (result == 0 && tunnel_count < count)
-		result = tunnel_create(tunnel_count, suite, senders);
+		result = tunnel_create(tunnel_count, suite, owners);
 	if (result == 0 && count)
 		result = count <= POLICIES_MAX ? policies_set() : tunnel_routes_set();
 	settle();

@@ -12,18 +12,25 @@
 #define TD_PATH_TUNNELS_MAX 100000u
 #define TD_PATH_WORKERS_MAX 2
 
-// Starts the data plane; with threads its workers run by themselves, else whoever calls td_worker_turn is
-// worker 0. Returns 0 or -errno, which it has reported.
-int td_path_gateway_open(unsigned workers, bool threads);
+// Whose the SAs of a tunnel are.
+enum td_path_owners {
+	TD_PATH_OWNER_FIRST, // worker 0's
+	TD_PATH_OWNER_TURNS, // worker n's, n being the tunnel's number modulo that of the workers
+	TD_PATH_OWNER_EACH, // there are some for each worker
+};
+
+// Starts the data plane. Its workers have no threads: whoever calls td_worker_turn is that worker, and the
+// caller is the control thread and worker 0. Returns 0 or -errno, which it has reported.
+int td_path_gateway_open(unsigned workers);
 void td_path_gateway_close(void);
 
-// Puts tunnels in place, each with SAs of the suite for each of the workers that senders names, in the place
-// of what was there before: up to 1,000 by policies, more by tunnel routes. Returns 0 or -errno.
-int td_path_tunnels_set(unsigned suite, unsigned count, unsigned senders);
+// Puts tunnels in place, with SAs of the suite, in the place of what was there before: up to 1,000 by
+// policies, more by tunnel routes. Only worker 0 may be at work. Returns 0 or -errno.
+int td_path_tunnels_set(unsigned suite, unsigned count, enum td_path_owners owners);
 
 // What the far end seals with: all tunnels have the same key, each in its own memory.
 const void *td_path_far_schedule(void);
-uint64_t td_path_far_sequence(unsigned tunnel); // the next one
+uint64_t td_path_far_sequence(unsigned tunnel, unsigned worker); // the next one
 uint32_t td_path_spi(unsigned tunnel, unsigned worker); // host order, both ways
 // Addresses, host order.
 uint32_t td_path_peer(unsigned tunnel); // outer

@@ -4,6 +4,7 @@
 #include "bench/path/gateway.h"
 #include "bench/path/measure.h"
 #include "bench/path/report.h"
+#include "bench/path/workers.h"
 #include "dataplane/publish.h"
 
 #include <getopt.h>
@@ -36,7 +37,9 @@ static void usage(FILE *out)
 	    "  --quick      few rows and rounds: shows that they run, not how fast\n"
 	    "  --json FILE  writes the results there as well\n"
 	    "  --passes N   measures nothing: N passes of 192 packets for a profiler, below td_path_counted\n"
-	    "Only rows run that have every PATTERN among direction, suite, size (or imix) and tunnels.\n"
+	    "Only rows run that have every PATTERN among direction, suite, size (or imix) and tunnels; those "
+	    "of two\n"
+	    "workers have the word workers, and no number of tunnels.\n"
 	    "Exit status 1: a packet did not come out, or no row ran.\n",
 	    out);
 }
@@ -85,34 +88,34 @@ static void row_name(const struct td_path_row *row, char *name, size_t size)
 	    td_dp_suite_info(row->suite)->name, bytes, row->tunnels);
 }
 
-// Whether the row's name has the word, which ends at a comma or with its text.
-static bool has_word(const struct td_path_row *row, const char *word)
+// Whether a row's name has the word, which ends at a comma or with its text.
+static bool has_word(const char *name, const char *word)
 {
 	size_t length = strcspn(word, ",");
-	char name[64], *rest = name;
+	char words[64], *rest = words;
 
-	row_name(row, name, sizeof(name));
+	snprintf(words, sizeof(words), "%s", name);
 	for (char *one; (one = strsep(&rest, " "));)
 		if (strlen(one) == length && strncmp(one, word, length) == 0)
 			return true;
 	return false;
 }
 
-static bool has_words(const struct td_path_row *row, const char *words)
+static bool has_words(const char *name, const char *words)
 {
 	for (const char *word = words; word; word = strchr(word, ',') ? strchr(word, ',') + 1 : NULL)
-		if (!has_word(row, word))
+		if (!has_word(name, word))
 			return false;
 	return true;
 }
 
 // All words without a comma, and one of the lists with commas, as far as there are any.
-static bool is_wanted(const struct options *options, const struct td_path_row *row)
+static bool is_wanted(const struct options *options, const char *name)
 {
 	bool lists = false, listed = false;
 
 	for (char **pattern = options->patterns; *pattern; pattern++) {
-		bool has = has_words(row, *pattern);
+		bool has = has_words(name, *pattern);
 
 		if (strchr(*pattern, ',')) {
 			lists = true;
@@ -137,10 +140,11 @@ static void row_run(struct run *run, const struct td_path_row *row)
 	struct td_path_result result;
 	char name[64];
 
-	if (!is_wanted(run->options, row))
+	row_name(row, name, sizeof(name));
+	if (!is_wanted(run->options, name))
 		return;
 	if (run->tunnels != row->tunnels || run->suite != row->suite) {
-		int error = td_path_tunnels_set(row->suite, row->tunnels, 1);
+		int error = td_path_tunnels_set(row->suite, row->tunnels, TD_PATH_OWNER_FIRST);
 
 		if (error)
 			fprintf(stderr, "path: %u tunnels: %s\n", row->tunnels, strerror(-error));
@@ -151,7 +155,6 @@ static void row_run(struct run *run, const struct td_path_row *row)
 	run->done++;
 	if (!run->report) {
 		run->failed |= !td_path_count(&packets, row, run->options->passes);
-		row_name(row, name, sizeof(name));
 		puts(name);
 		fflush(stdout);
 		return;
@@ -184,6 +187,27 @@ static void rows_run(struct run *run)
 	}
 }
 
+// ---- two workers --------------------------------------------------------------------------------
+
+static bool is_wanted_pair(const void *context, const struct td_path_row *row)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s %s %u workers", td_path_direction_names[row->direction],
+	    td_dp_suite_info(row->suite)->name, row->size);
+	return is_wanted(context, name);
+}
+
+static void pairs_run(struct run *run, struct td_path_workers *workers)
+{
+	struct td_path_pair_result result;
+
+	while (td_path_workers_next(workers, &result, &run->failed)) {
+		run->done++;
+		run->failed |= td_path_report_add_pair(run->report, &result) != 0;
+	}
+}
+
 // Returns whether all is well.
 static bool report_write(const struct options *options, struct td_path_report *report)
 {
@@ -199,10 +223,13 @@ int main(int argc, char **argv)
 	struct options options = {0};
 	int status = options_parse(argc, argv, &options);
 	struct run run = {.options = &options};
+	struct td_path_workers workers = {-1, -1};
 
 	if (status >= 0)
 		return status;
-	if (td_path_gateway_open(1, false))
+	if (options.passes == 0 && td_path_workers_fork(&workers, options.quick, is_wanted_pair, &options))
+		return 1;
+	if (td_path_gateway_open(1))
 		return 1;
 	run.failed = td_path_packets_create(&packets) != 0;
 	if (options.passes == 0)
@@ -210,6 +237,7 @@ int main(int argc, char **argv)
 	if (!run.failed && (options.passes || run.report))
 		rows_run(&run);
 	if (run.report) {
+		pairs_run(&run, &workers);
 		run.failed |= !report_write(&options, run.report);
 		td_path_report_destroy(run.report);
 	}

@@ -16,8 +16,6 @@
 #define TUNNEL_STEP 61803u
 #define BUFFER_BYTES 1600
 
-static unsigned tunnels, plain_tunnel, sealed_tunnel;
-
 struct headers {
 	struct rte_ether_hdr ether;
 	struct rte_ipv4_hdr ip;
@@ -46,21 +44,37 @@ int td_path_packets_create(struct td_path_packets *packets)
 	return result ? result : mbufs_create(packets->sealed);
 }
 
-void td_path_packets_begin(struct td_path_packets *packets, unsigned size, unsigned tunnel_count)
+static void sizes_set(struct td_path_packets *packets, unsigned size)
 {
 	static const uint16_t imix[12] = {64, 570, 64, 64, 570, 64, 1400, 64, 570, 64, 64, 570};
 
 	for (unsigned i = 0; i < TD_PATH_PACKETS; i++)
 		packets->sizes[i] = size == TD_PATH_IMIX ? imix[i % RTE_DIM(imix)] : (uint16_t)size;
-	tunnels = tunnel_count;
-	plain_tunnel = sealed_tunnel = 0;
 }
 
-static unsigned tunnel_next(unsigned *tunnel)
+void td_path_packets_begin(struct td_path_packets *packets, unsigned size, unsigned tunnels)
+{
+	sizes_set(packets, size);
+	packets->worker = 0;
+	packets->tunnels = tunnels;
+	packets->plain_tunnel = packets->sealed_tunnel = 0;
+}
+
+void td_path_packets_begin_one(
+    struct td_path_packets *packets, unsigned size, unsigned worker, unsigned tunnel)
+{
+	sizes_set(packets, size);
+	packets->worker = worker;
+	packets->tunnels = 1;
+	packets->plain_tunnel = packets->sealed_tunnel = tunnel;
+}
+
+static unsigned tunnel_next(const struct td_path_packets *packets, unsigned *tunnel)
 {
 	unsigned now = *tunnel;
 
-	*tunnel = (now + TUNNEL_STEP) % tunnels;
+	if (packets->tunnels > 1)
+		*tunnel = (now + TUNNEL_STEP) % packets->tunnels;
 	return now;
 }
 
@@ -108,8 +122,8 @@ void td_path_plain_make(struct td_path_packets *packets)
 		uint8_t *start =
 		    mbuf_reset(packets->plain[i], TD_PATH_INSIDE, size + (uint32_t)RTE_ETHER_HDR_LEN);
 
-		inner_write(
-		    (struct headers *)start, TD_PATH_LOCAL, td_path_remote(tunnel_next(&plain_tunnel)), size);
+		inner_write((struct headers *)start, TD_PATH_LOCAL,
+		    td_path_remote(tunnel_next(packets, &packets->plain_tunnel)), size);
 	}
 }
 
@@ -119,10 +133,12 @@ uint32_t td_path_sealed_bytes(unsigned suite, uint32_t size)
 }
 
 // The far end's packet but for its sealing.
-static void sealed_build(struct rte_mbuf *mbuf, unsigned suite, uint32_t size, struct td_crypt_op *op)
+static void sealed_build(
+    struct td_path_packets *packets, unsigned number, unsigned suite, struct td_crypt_op *op)
 {
+	struct rte_mbuf *mbuf = packets->sealed[number];
 	const struct td_suite_info *info = td_dp_suite_info(suite);
-	unsigned tunnel = tunnel_next(&sealed_tunnel);
+	unsigned tunnel = tunnel_next(packets, &packets->sealed_tunnel), size = packets->sizes[number];
 	uint32_t front =
 	    (uint32_t)(sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_esp_hdr)) + info->iv_bytes;
 	uint32_t length = td_path_sealed_bytes(suite, size), total = front + length + info->icv_bytes;
@@ -139,9 +155,9 @@ static void sealed_build(struct rte_mbuf *mbuf, unsigned suite, uint32_t size, s
 	end[pad] = (uint8_t)pad;
 	end[pad + 1] = IPPROTO_IPIP;
 	ipv4_write(ip, td_path_peer(tunnel), TD_PATH_OWN, IPPROTO_ESP, total);
-	uint64_t sequence = td_path_far_sequence(tunnel);
+	uint64_t sequence = td_path_far_sequence(tunnel, packets->worker);
 	*esp = (struct rte_esp_hdr){
-	    .spi = rte_cpu_to_be_32(td_path_spi(tunnel, 0)),
+	    .spi = rte_cpu_to_be_32(td_path_spi(tunnel, packets->worker)),
 	    .seq = rte_cpu_to_be_32((uint32_t)sequence),
 	};
 	*op = (struct td_crypt_op){
@@ -161,7 +177,7 @@ void td_path_sealed_make(struct td_path_packets *packets, unsigned suite)
 
 	for (unsigned first = 0; first < TD_PATH_PACKETS; first += TD_BURST) {
 		for (unsigned i = 0; i < TD_BURST; i++)
-			sealed_build(packets->sealed[first + i], suite, packets->sizes[first + i], &ops[i]);
-		td_suite_at(suite)->seal(td_dp.workers[0]->mgr, ops, TD_BURST);
+			sealed_build(packets, first + i, suite, &ops[i]);
+		td_suite_at(suite)->seal(td_dp.workers[packets->worker]->mgr, ops, TD_BURST);
 	}
 }

@@ -15,6 +15,8 @@
 struct td_path_packets {
 	struct rte_mbuf *plain[TD_PATH_PACKETS], *sealed[TD_PATH_PACKETS];
 	uint16_t sizes[TD_PATH_PACKETS]; // of the inner packet
+	unsigned worker; // that they come to
+	unsigned tunnels, plain_tunnel, sealed_tunnel; // their number, and whose turn is next
 };
 
 #define TD_PATH_IMIX 0 // as a size: 7 x 64, 4 x 570 and 1 x 1400 bytes
@@ -23,6 +25,9 @@ struct td_path_packets {
 int td_path_packets_create(struct td_path_packets *packets);
 // Sets the sizes and starts with tunnel 0 of so many.
 void td_path_packets_begin(struct td_path_packets *packets, unsigned size, unsigned tunnels);
+// The same for another worker, and one tunnel.
+void td_path_packets_begin_one(
+    struct td_path_packets *packets, unsigned size, unsigned worker, unsigned tunnel);
 void td_path_plain_make(struct td_path_packets *packets);
 void td_path_sealed_make(struct td_path_packets *packets, unsigned suite);
 // The bytes that a suite seals for an inner packet: with padding and trailer.

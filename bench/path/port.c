@@ -3,7 +3,8 @@
 
 #include "dataplane/worker.h"
 
-static struct {
+// Each thread is one worker, with queues of its own.
+static _Thread_local struct {
 	struct rte_mbuf **mbufs;
 	unsigned left;
 	unsigned sent;

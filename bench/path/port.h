@@ -3,7 +3,8 @@
 
 // Ports in memory. They are net_null devices whose burst functions give what lies ready here and take what is
 // sent: nothing is copied, allocated or freed, so that a port costs a few clocks a packet
-// (td_path_ports_cycles tells how many).
+// (td_path_ports_cycles tells how many). What is offered and sent is the calling thread's, which is one
+// worker.
 
 #include <rte_mbuf.h>
 #include <stdint.h>

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 
 struct td_path_report {
-	json_t *root, *rows;
+	json_t *root, *rows, *workers;
 	unsigned printed;
+	bool workers_printed; // their head
 	struct td_path_row last;
 };
 
@@ -26,8 +27,10 @@ struct td_path_report *td_path_report_create(bool quick)
 		return NULL;
 	td_cpu_name(cpu, sizeof(cpu));
 	report->rows = json_array();
-	report->root = json_pack("{s:s, s:s, s:s, s:f, s:b, s:O}", "benchmark", "path", "version", TD_VERSION,
-	    "cpu", cpu, "tsc_hz", tsc_hz, "quick", quick, "rows", report->rows);
+	report->workers = json_array();
+	report->root = json_pack("{s:s, s:s, s:s, s:f, s:b, s:O, s:O}", "benchmark", "path", "version",
+	    TD_VERSION, "cpu", cpu, "tsc_hz", tsc_hz, "quick", quick, "rows", report->rows, "workers",
+	    report->workers);
 	if (!report->root) {
 		td_path_report_destroy(report);
 		return NULL;
@@ -39,6 +42,7 @@ struct td_path_report *td_path_report_create(bool quick)
 void td_path_report_destroy(struct td_path_report *report)
 {
 	json_decref(report->rows);
+	json_decref(report->workers);
 	json_decref(report->root);
 	free(report);
 }
@@ -115,6 +119,56 @@ int td_path_report_add(struct td_path_report *report, const struct td_path_resul
 		return -ENOMEM;
 	}
 	return json_array_append_new(report->rows, made) ? -ENOMEM : 0;
+}
+
+static void pair_print(struct td_path_report *report, const struct td_path_pair_result *result)
+{
+	const struct td_path_row *row = &result->row;
+	double to_mpps = (double)rte_get_tsc_hz() / 1e6;
+
+	if (!report->workers_printed)
+		printf("two workers, each with a tunnel, or one tunnel with SAs for each\n"
+		       "  %-23s %10s %10s %6s %5s\n",
+		    "", "1: Mpps", "2: Mpps", "times", "n");
+	report->workers_printed = true;
+	printf("  %-7s %5u %u tunnel%-2s", td_path_direction_names[row->direction], row->size, row->tunnels,
+	    row->tunnels > 1 ? "s" : "");
+	if (result->failed)
+		printf(" FAILED: packets did not come out\n");
+	else if (result->ratio > 0)
+		printf(" %10.2f %10.2f %6.2f %2u/%u\n", to_mpps * result->one, to_mpps * result->two,
+		    result->ratio, result->rounds, result->tries);
+	else
+		printf(" no two free cores (%d CPUs): in %u of %u rounds; others ran in %u, shared a core in "
+		       "%u, "
+		       "moved its clock in %u\n",
+		    result->cpus, result->rounds, result->tries, result->preempted, result->shared,
+		    result->drifted);
+	fflush(stdout);
+}
+
+// A figure, or null where there were no two free cores.
+static json_t *figure_json(const struct td_path_pair_result *result, double value)
+{
+	return !result->failed && result->ratio > 0 ? json_real(value) : json_null();
+}
+
+int td_path_report_add_pair(struct td_path_report *report, const struct td_path_pair_result *result)
+{
+	const struct td_path_row *row = &result->row;
+	double to_mpps = (double)rte_get_tsc_hz() / 1e6;
+
+	pair_print(report, result);
+	json_t *made =
+	    json_pack("{s:s, s:s, s:i, s:i, s:b, s:i, s:b, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o}",
+	        "direction", td_path_direction_names[row->direction], "suite",
+	        td_dp_suite_info(row->suite)->name, "size", (int)row->size, "tunnels", (int)row->tunnels,
+	        "failed", result->failed, "cpus", result->cpus, "two_free_cores", result->ratio > 0,
+	        "tried_rounds", (int)result->tries, "rounds", (int)result->rounds, "preempted_rounds",
+	        (int)result->preempted, "shared_rounds", (int)result->shared, "drifted_rounds",
+	        (int)result->drifted, "mpps_one", figure_json(result, to_mpps * result->one), "mpps_two",
+	        figure_json(result, to_mpps * result->two), "ratio", figure_json(result, result->ratio));
+	return !made || json_array_append_new(report->workers, made) ? -ENOMEM : 0;
 }
 
 int td_path_report_write(const struct td_path_report *report, const char *path)
