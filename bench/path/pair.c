@@ -29,7 +29,6 @@ struct side {
 	struct td_path_packets packets;
 	struct td_probe before, after;
 	double cycles; // TSC cycles for all packets, median of the passes
-	double most_adds; // of all its probes
 	bool preempted, failed;
 };
 
@@ -103,14 +102,6 @@ static void passes_run(struct pair *pair, struct side *side, unsigned passes, bo
 	side->cycles = td_median(cycles, passes);
 }
 
-static struct td_probe probe_take(struct side *side)
-{
-	struct td_probe probe = td_probe_take();
-
-	side->most_adds = RTE_MAX(side->most_adds, probe.adds);
-	return probe;
-}
-
 // A round of one thread. The probes of both threads are taken at the same time: two CPUs that are one core
 // show it there.
 static void round_run(struct pair *pair, struct side *side, bool together)
@@ -118,11 +109,11 @@ static void round_run(struct pair *pair, struct side *side, bool together)
 	side->preempted = false;
 	if (together)
 		meet(pair);
-	side->before = probe_take(side);
+	side->before = td_probe_take();
 	passes_run(pair, side, PASSES, together);
 	if (together)
 		meet(pair);
-	side->after = probe_take(side);
+	side->after = td_probe_take();
 }
 
 // ---- the second thread ------------------------------------------------------------------------
@@ -156,21 +147,25 @@ static bool drifted(double before, double after)
 	return fabs(after / before - 1) > DRIFT;
 }
 
-static bool shares(const struct side *side, const struct td_probe *probe)
+static bool shares(const struct td_probe *probe)
 {
-	return probe->adds < side->most_adds * (1 - DRIFT);
+	// Of all probes so far, whatever the row: the CPUs are alike.
+	static double most;
+
+	most = RTE_MAX(most, probe->adds);
+	return probe->adds < most * (1 - DRIFT);
 }
 
 // Counts a round in alone, of the first worker while the other slept, and in the sides; whatever disturbed it
 // says where.
 static void round_count(const struct side *alone, struct rounds *rounds, struct td_path_pair_result *result)
 {
-	bool preempted = alone->preempted, shared = shares(&sides[0], &alone->before);
+	bool preempted = alone->preempted, shared = shares(&alone->before) | shares(&alone->after);
 	bool moved = drifted(alone->before.core, sides[0].before.core);
 
 	for (unsigned i = 0; i < TD_PATH_WORKERS_MAX; i++) {
 		preempted |= sides[i].preempted;
-		shared |= shares(&sides[i], &sides[i].before) || shares(&sides[i], &sides[i].after);
+		shared |= shares(&sides[i].before) | shares(&sides[i].after);
 		moved |= drifted(sides[i].before.core, sides[i].after.core);
 	}
 	result->tries++;
@@ -226,7 +221,6 @@ static void sides_begin(const struct td_path_row *row)
 {
 	for (unsigned i = 0; i < TD_PATH_WORKERS_MAX; i++) {
 		td_path_packets_begin_one(&sides[i].packets, row->size, i, i % row->tunnels);
-		sides[i].most_adds = 0;
 		sides[i].failed = false;
 	}
 }
