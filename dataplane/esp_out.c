@@ -121,7 +121,7 @@ static void plan_size(struct plan *plan, const struct td_sa_out *sa, uint32_t pa
 	const struct td_suite *suite = sa->suite;
 
 	if (unlikely(suite->info.protocol == TD_SA_AH)) {
-		uint32_t ah = td_ah_bytes(suite, plan->outer->family);
+		uint32_t ah = td_ah_bytes(suite, plan->outer->remote.family);
 
 		plan->front = plan->outer->ip_length + ah;
 		plan->pad = plan->tail = 0;
@@ -257,7 +257,7 @@ static uint8_t *front_build(const struct td_sa_out *sa, const struct plan *plan,
 static void ah_write(const struct td_sa_out *sa, const struct plan *plan, struct rte_mbuf *mbuf,
     uint8_t *start, struct td_crypt_op *op)
 {
-	uint32_t header = td_ah_bytes(sa->suite, plan->outer->family);
+	uint32_t header = td_ah_bytes(sa->suite, plan->outer->remote.family);
 	struct td_ah *ah = (struct td_ah *)start;
 
 	memset(ah, 0, header);

@@ -75,7 +75,7 @@ static inline bool td_esp_tunnel_seal(struct td_esp_batch *batch, struct td_sa_o
 	mbuf->data_off = (uint16_t)(mbuf->data_off - sa->front);
 	mbuf->data_len = (uint16_t)total;
 	mbuf->pkt_len = total;
-	if (likely(outer->family == 4))
+	if (likely(outer->remote.family == 4))
 		td_outer_fill_ipv4(outer, start, total, inner, (uint16_t)(sequence + sa->iv_base));
 	else
 		td_outer_fill_ipv6(outer, start, total - (uint32_t)sizeof(struct rte_ipv6_hdr), inner);

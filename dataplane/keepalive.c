@@ -33,7 +33,7 @@ int td_dp_nat_keepalive(
 
 		td_outer_fill(outer, start, 1, (struct td_outer_inner){.df = false}, 0);
 		start[headers] = KEEPALIVE;
-		if (outer->family == 6)
+		if (outer->remote.family == 6)
 			((struct rte_udp_hdr *)(start + outer->ip_length))->dgram_cksum =
 			    td_ip_upper_checksum(mbuf, outer->ip_length, IPPROTO_UDP);
 		*td_packet(mbuf) = (struct td_packet){.own = true};

@@ -38,14 +38,13 @@ struct td_outer *td_outer_create(const struct td_sa_params *params)
 
 	if (!outer)
 		return NULL;
-	outer->family = params->remote.family;
 	outer->remote = params->remote;
 	outer->protocol = protocol;
 	outer->df_copy = params->df == TD_DF_COPY;
 	outer->df_set = params->df == TD_DF_SET;
 	outer->tos_copy = params->dscp == TD_DSCP_COPY ? UINT8_MAX : TD_ECN_MASK;
 	outer->tos_set = params->dscp == TD_DSCP_COPY ? 0 : (uint8_t)(params->dscp << 2);
-	if (params->mode == TD_SA_TUNNEL && outer->family == 4) {
+	if (params->mode == TD_SA_TUNNEL && outer->remote.family == 4) {
 		outer->ip_length = sizeof(struct rte_ipv4_hdr);
 		template_ipv4((struct rte_ipv4_hdr *)outer->header, params, protocol);
 		outer->sum = rte_raw_cksum(outer->header, outer->ip_length);

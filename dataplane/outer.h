@@ -19,7 +19,6 @@ struct td_outer {
 	uint8_t header[TD_OUTER_MAX_BYTES]; // IP header (tunnel mode) and UDP header (if encapsulated)
 	uint8_t ip_length, udp_length; // bytes of each; 0: not there
 	uint8_t protocol; // what the IP header in front names: ESP, UDP or AH
-	uint8_t family;
 	// DF and DSCP as configured, as masks and bits so that no packet asks for it (RFC 4301 5.1.2.1). ECN
 	// is copied (RFC 6040 4.1).
 	bool df_copy, df_set;
@@ -28,6 +27,9 @@ struct td_outer {
 	struct td_ip remote;
 	struct td_retired retired;
 };
+
+_Static_assert(offsetof(struct td_outer, remote.bytes) + sizeof(rte_be32_t) <= 64,
+    "what a packet in IPv4 needs is one cache line");
 
 // What of the inner packet shows in the outer header.
 struct td_outer_inner {
@@ -88,7 +90,7 @@ static inline void td_outer_fill(const struct td_outer *outer, uint8_t *start, u
 {
 	uint32_t payload = esp_bytes + outer->udp_length;
 
-	if (outer->family == 4)
+	if (outer->remote.family == 4)
 		td_outer_fill_ipv4(outer, start, payload + outer->ip_length, inner, identification);
 	else
 		td_outer_fill_ipv6(outer, start, payload, inner);

@@ -146,14 +146,18 @@ static inline void td_sa_out_prefetch(const struct td_sa_out *sa)
 	rte_prefetch0(&sa->outer);
 }
 
-// What of a schedule a short packet needs: round keys and the first powers of the hash key.
-#define TD_SCHEDULE_PREFETCH_BYTES 512
+// What every packet needs of a schedule: round keys and the first powers of the hash key, and what stands at
+// the end, salt or algorithms.
+#define TD_SCHEDULE_PREFETCH_BYTES 384
 
-static inline void td_schedule_prefetch(const void *schedule)
+static inline void td_schedule_prefetch(const struct td_suite *suite, const void *schedule)
 {
-#pragma GCC unroll 8
+	const uint8_t *start = schedule;
+
+	rte_prefetch0(start + suite->schedule_bytes - 1);
+#pragma GCC unroll 6
 	for (unsigned offset = 0; offset < TD_SCHEDULE_PREFETCH_BYTES; offset += RTE_CACHE_LINE_SIZE)
-		rte_prefetch0((const uint8_t *)schedule + offset);
+		rte_prefetch0(start + offset);
 }
 
 static inline void td_sa_in_prefetch(const struct td_sa_in *sa)
@@ -166,16 +170,18 @@ static inline void td_sa_in_prefetch(const struct td_sa_in *sa)
 static inline void td_sa_in_prefetch_more(const struct td_sa_in *sa)
 {
 	rte_prefetch0(&sa->bitmap[(sa->replay.top >> 6) & sa->replay.word_mask]);
-	td_schedule_prefetch(sa->schedule);
+	td_schedule_prefetch(sa->suite, sa->schedule);
 }
 
 static inline void td_sa_out_prefetch_more(const struct td_sa_out *sa)
 {
-	const uint8_t *outer = (const uint8_t *)__atomic_load_n(&sa->outer, __ATOMIC_ACQUIRE);
+	// Pairs with the release in td_dp_sa_out_move. IPv6 needs the second line, too.
+	const struct td_outer *outer = __atomic_load_n(&sa->outer, __ATOMIC_ACQUIRE);
 
 	rte_prefetch0(outer);
-	rte_prefetch0(outer + RTE_CACHE_LINE_SIZE);
-	td_schedule_prefetch(sa->schedule);
+	if (unlikely(sa->front > sizeof(struct rte_ipv6_hdr)))
+		rte_prefetch0(&outer->remote.bytes[sizeof(outer->remote.bytes) - 1]);
+	td_schedule_prefetch(sa->suite, sa->schedule);
 }
 
 // Works out from the limits and the sequence space when the owner has to look again.

@@ -97,11 +97,12 @@ static int routes_set(void)
 	return result ? result : td_dp_neighbour_set(TD_PATH_OUTSIDE, &routes[4].via, mac);
 }
 
-int td_path_gateway_open(unsigned workers)
+int td_path_gateway_open(unsigned workers, bool hugepages)
 {
 	struct td_dp_config config = {
 	    .program = "path",
-	    .memory_mb = 1024,
+	    .hugepages = hugepages,
+	    .memory_mb = TD_PATH_MEMORY_MB,
 	    .packet_buffers = 4096,
 	    .workers = workers,
 	    .idle = TD_IDLE_ADAPTIVE,

@@ -21,7 +21,7 @@ static const unsigned tunnels_quick[] = {1, 1000};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct options {
-	bool quick;
+	bool quick, hugepages;
 	unsigned passes; // 0: measure; else only these, for a profiler
 	const char *json; // NULL: no file
 	char **patterns; // NULL at the end; none: all rows
@@ -32,9 +32,10 @@ static struct td_path_packets packets;
 static void usage(FILE *out)
 {
 	fputs(
-	    "usage: path [--quick] [--json FILE] [PATTERN...]\n"
+	    "usage: path [--quick] [--hugepages] [--json FILE] [PATTERN...]\n"
 	    "       path --passes N PATTERN...\n"
 	    "  --quick      few rows and rounds: shows that they run, not how fast\n"
+	    "  --hugepages  DPDK's memory in hugepages, of which 1 GB is reserved\n"
 	    "  --json FILE  writes the results there as well\n"
 	    "  --passes N   measures nothing: N passes of 192 packets for a profiler, below td_path_counted\n"
 	    "Only rows run that have every PATTERN among direction, suite, size (or imix) and tunnels; those "
@@ -51,6 +52,7 @@ static int options_parse(int argc, char **argv, struct options *options)
 	    {"quick", no_argument, NULL, 'q'},
 	    {"json", required_argument, NULL, 'j'},
 	    {"passes", required_argument, NULL, 'p'},
+	    {"hugepages", no_argument, NULL, 'H'},
 	    {"help", no_argument, NULL, 'h'},
 	    {0},
 	};
@@ -65,6 +67,9 @@ static int options_parse(int argc, char **argv, struct options *options)
 			break;
 		case 'p':
 			options->passes = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'H':
+			options->hugepages = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -229,7 +234,7 @@ int main(int argc, char **argv)
 		return status;
 	if (options.passes == 0 && td_path_workers_fork(&workers, options.quick, is_wanted_pair, &options))
 		return 1;
-	if (td_path_gateway_open(1))
+	if (td_path_gateway_open(1, options.hugepages))
 		return 1;
 	run.failed = td_path_packets_create(&packets) != 0;
 	if (options.passes == 0)

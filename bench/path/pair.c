@@ -231,7 +231,7 @@ int td_path_pair_open(void)
 	(void)sched_getaffinity(0, sizeof(allowed), &allowed);
 	// It would warn that these ports spread nothing over the workers.
 	td_log_set_level(TD_LOG_ERROR);
-	int result = td_path_gateway_open(TD_PATH_WORKERS_MAX);
+	int result = td_path_gateway_open(TD_PATH_WORKERS_MAX, false);
 	for (unsigned i = 0; i < TD_PATH_WORKERS_MAX && result == 0; i++)
 		result = td_path_packets_create(&sides[i].packets);
 	if (result == 0)
