@@ -37,8 +37,9 @@ static inline const struct td_adjacency *td_esp_batch_route(
 {
 	if (batch->outer == outer)
 		return batch->adjacency;
-	const struct td_adjacency *adjacency = outer->remote.family == 4 ? td_fib_lookup(td_ip_v4(&outer->remote))
-	                                                          : td_fib_lookup6(outer->remote.bytes);
+	const struct td_adjacency *adjacency = outer->remote.family == 4
+	                                           ? td_fib_lookup(td_ip_v4(&outer->remote))
+	                                           : td_fib_lookup6(outer->remote.bytes);
 
 	batch->outer = outer;
 	batch->adjacency = adjacency && adjacency->kind == TD_ADJ_RESOLVED ? adjacency : NULL;

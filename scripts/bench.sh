@@ -12,7 +12,8 @@
 # NIC or hugepages. Prints a table and writes build/bench/micro.json. With PATTERNs only rows whose group or name contains
 # one of them run.
 # path: what a packet costs from port to port, beside the bare cipher, and plots of that. Writes build/bench/path.json and
-# path-*.svg. With WORDs only rows run that have all of them: encrypt, aes128gcm16, 1400, imix, a number of tunnels.
+# path-*.svg. With WORDs only rows run that have all of them: encrypt, aes128gcm16, 1400, imix, a number of tunnels; workers
+# for the rows of two workers. As root it reserves 1.1 GB of hugepages as long as it runs.
 # handshake: IKE SAs, rekeys, and thousands of tunnels at once, with two whole IKEv2 engines in one process. Writes
 # build/bench/handshake.json. With PATTERNs only groups whose name contains one of them run.
 # rollover: keys that change beside traffic, at several paces: packets lost and delayed; SAs installed a second, in process
@@ -24,6 +25,8 @@
 # missed a deadline, or a row did not run. docs/benchmarking.md tells what the figures mean.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+HUGEPAGES=560 # of 2 MB: what bench/path has DPDK take, and a little more
 
 usage()
 {
@@ -39,6 +42,27 @@ run()
 	# Not by chance the figures of an earlier run.
 	rm -f "$ROOT/build/bench/$name.json"
 	"$ROOT/build/bench/$name" --json "$ROOT/build/bench/$name.json" "$@"
+}
+
+# Reserves hugepages for the path bench, beside those that are there, and says whether they are free; hugepages_return
+# gives them back.
+hugepages_take()
+{
+	local free
+
+	grep -q '^Hugepagesize: *2048 kB' /proc/meminfo || return 1
+	free=$(awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo)
+	hugepages_before=$(cat /proc/sys/vm/nr_hugepages) || return 1
+	trap hugepages_return EXIT
+	trap 'exit 1' HUP INT TERM
+	((free >= HUGEPAGES)) || echo $((hugepages_before + HUGEPAGES - free)) 2>/dev/null >/proc/sys/vm/nr_hugepages
+	free=$(awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo)
+	((free >= HUGEPAGES))
+}
+
+hugepages_return()
+{
+	[[ -z ${hugepages_before-} ]] || echo "$hugepages_before" 2>/dev/null >/proc/sys/vm/nr_hugepages
 }
 
 case ${1-} in
@@ -58,8 +82,16 @@ outside)
 	/usr/bin/python3 -B "$ROOT/bench/outside/outside.py" --json "$ROOT/build/bench/outside.json" "${@:2}"
 	;;
 path)
-	run "$@"
+	shift
+	options=()
+	if hugepages_take; then
+		options=(--hugepages)
+	else
+		echo "bench.sh: no $HUGEPAGES free hugepages: DPDK's tables lie in small pages" >&2
+	fi
+	run path "${options[@]}" "$@"
 	status=$?
+	hugepages_return
 	install_missing gnuplot-nox &&
 		/usr/bin/python3 -B "$ROOT/bench/path/plot.py" "$ROOT/build/bench/path.json" "$ROOT/build/bench" || exit 1
 	exit "$status"

@@ -21,8 +21,9 @@ enum td_path_owners {
 
 #define TD_PATH_MEMORY_MB 1024
 
-// Starts the data plane; with hugepages, of which so much memory is reserved, DPDK's tables lie there. Its workers have no threads: whoever calls td_worker_turn is that worker, and the
-// caller is the control thread and worker 0. Returns 0 or -errno, which it has reported.
+// Starts the data plane; with hugepages, of which so much memory is reserved, DPDK's tables lie there. Its
+// workers have no threads: whoever calls td_worker_turn is that worker, and the caller is the control thread
+// and worker 0. Returns 0 or -errno, which it has reported.
 int td_path_gateway_open(unsigned workers, bool hugepages);
 void td_path_gateway_close(void);
 

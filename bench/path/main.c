@@ -238,7 +238,7 @@ int main(int argc, char **argv)
 		return 1;
 	run.failed = td_path_packets_create(&packets) != 0;
 	if (options.passes == 0)
-		run.report = td_path_report_create(options.quick);
+		run.report = td_path_report_create(options.quick, options.hugepages);
 	if (!run.failed && (options.passes || run.report))
 		rows_run(&run);
 	if (run.report) {

@@ -17,7 +17,7 @@ struct td_path_report {
 	struct td_path_row last;
 };
 
-struct td_path_report *td_path_report_create(bool quick)
+struct td_path_report *td_path_report_create(bool quick, bool hugepages)
 {
 	struct td_path_report *report = calloc(1, sizeof(*report));
 	double tsc_hz = (double)rte_get_tsc_hz();
@@ -28,14 +28,15 @@ struct td_path_report *td_path_report_create(bool quick)
 	td_cpu_name(cpu, sizeof(cpu));
 	report->rows = json_array();
 	report->workers = json_array();
-	report->root = json_pack("{s:s, s:s, s:s, s:f, s:b, s:O, s:O}", "benchmark", "path", "version",
-	    TD_VERSION, "cpu", cpu, "tsc_hz", tsc_hz, "quick", quick, "rows", report->rows, "workers",
-	    report->workers);
+	report->root = json_pack("{s:s, s:s, s:s, s:f, s:b, s:b, s:O, s:O}", "benchmark", "path", "version",
+	    TD_VERSION, "cpu", cpu, "tsc_hz", tsc_hz, "quick", quick, "hugepages", hugepages, "rows",
+	    report->rows, "workers", report->workers);
 	if (!report->root) {
 		td_path_report_destroy(report);
 		return NULL;
 	}
-	printf("%s, TSC %.3f GHz; TSC cycles a packet\n", cpu, tsc_hz / 1e9);
+	printf("%s, TSC %.3f GHz, tables in %s pages; TSC cycles a packet\n", cpu, tsc_hz / 1e9,
+	    hugepages ? "huge" : "small");
 	return report;
 }
 

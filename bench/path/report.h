@@ -10,7 +10,7 @@
 struct td_path_report;
 
 // NULL without memory.
-struct td_path_report *td_path_report_create(bool quick);
+struct td_path_report *td_path_report_create(bool quick, bool hugepages);
 void td_path_report_destroy(struct td_path_report *report);
 // Prints a row and keeps it for the file. Returns 0 or -ENOMEM.
 int td_path_report_add(struct td_path_report *report, const struct td_path_result *result);
