@@ -4,7 +4,7 @@
 #include "dataplane/worker.h"
 
 // Each thread is one worker, with queues of its own.
-static _Thread_local struct {
+static _Thread_local struct queues {
 	struct rte_mbuf **mbufs;
 	unsigned left;
 	unsigned sent;
@@ -14,12 +14,13 @@ const char *const td_path_devices[TD_PATH_PORTS] = {"net_null0", "net_null1"};
 
 static uint16_t give(enum td_path_port port, struct rte_mbuf **mbufs, uint16_t most)
 {
-	unsigned count = RTE_MIN(ports[port].left, (unsigned)most);
+	struct queues *queues = &ports[port];
+	unsigned count = RTE_MIN(queues->left, (unsigned)most);
 
 	for (unsigned i = 0; i < count; i++)
-		mbufs[i] = ports[port].mbufs[i];
-	ports[port].mbufs += count;
-	ports[port].left -= count;
+		mbufs[i] = queues->mbufs[i];
+	queues->mbufs += count;
+	queues->left -= count;
 	return (uint16_t)count;
 }
 
