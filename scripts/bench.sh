@@ -30,7 +30,7 @@ HUGEPAGES=560 # of 2 MB: what bench/path has DPDK take, and a little more
 
 usage()
 {
-	sed -n '3,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '3,25s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 # run NAME ARGUMENT...
