@@ -129,8 +129,12 @@ struct td_ike_child *td_ike_child_make(
 		(void)td_error_set(error, 0, NULL, NULL, child ? "the suite is not known" : "out of memory");
 		return NULL;
 	}
+	// ESP in UDP comes in on port 4500 only (RFC 3948 2). A first message of the one-round-trip exchange
+	// may have come to port 500; the peer's own port is known with its first packet.
 	if (!encapsulated)
 		offer.path.local_port = offer.path.remote_port = 0;
+	else if (offer.path.local_port == TD_IKE_PORT)
+		offer.path.local_port = TD_IKE_NATT_PORT;
 	if (keys_make(sa, agreement, &key_i, &key_r) < 0) {
 		free(child);
 		(void)td_error_set(error, 0, NULL, NULL, "no keys");

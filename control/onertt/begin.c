@@ -245,6 +245,7 @@ static void early_prepare(struct td_ike_sa *sa)
 	        sa->handshake->first->spi, &error))
 		return;
 	attempt->early_spi = spi;
+	attempt->early_in_udp = sa->nat_local || sa->nat_remote;
 	td_timers_set(
 	    sa->ike->env.timers, &attempt->early_timer, td_ike_now(sa->ike) + config->early_delay_ns);
 }
@@ -301,7 +302,10 @@ void td_onertt_start(struct td_ike_sa *sa, struct td_ike_sa *old)
 	}
 	session->attempt = attempt;
 	attempt->early_timer = (struct td_timer){.fn = early_due, .context = sa};
+	// What is known before the answer about a NAT: early data goes by it.
+	sa->nat_local = sa->peer->config.encapsulate || (old && old->nat_local);
 	if (old) {
+		sa->nat_remote = old->nat_remote;
 		session->continues_i = old->spi_i;
 		session->continues_r = old->spi_r;
 	}
@@ -421,11 +425,15 @@ static void early_settle(struct td_ike_sa *sa, struct td_ike_task *task, struct 
     const struct td_ike_payloads *answer)
 {
 	struct td_ike_child *child = sa->exchange.negotiation.early;
+	bool in_udp = sa->nat_local || sa->nat_remote;
 	enum td_life_failure failure = TD_FAIL_TEMPORARY;
 	struct td_error error = {0};
 
 	sa->exchange.negotiation.early = NULL;
-	if (child && td_ike_child_early_check(sa, answer, tunnel, child, &failure, &error)) {
+	if (in_udp != sa->onertt->attempt->early_in_udp) {
+		// The peer's half of the child goes the other way.
+		(void)td_error_set(&error, 0, NULL, NULL, "early data does not go as the NAT there needs it");
+	} else if (child && td_ike_child_early_check(sa, answer, tunnel, child, &failure, &error)) {
 		td_ike_nonce_lowest(td_ike_nonce_bytes(&sa->handshake->nonce_i),
 		    td_ike_nonce_bytes(&sa->handshake->nonce_r), &child->lowest);
 		if (task->child)

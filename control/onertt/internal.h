@@ -18,6 +18,7 @@ struct td_onertt_attempt {
 	bool again; // after STALE
 	struct td_timer early_timer;
 	uint32_t early_spi; // inbound, of a child installed before the answer; 0: none
+	bool early_in_udp; // how its packets go
 };
 
 // A session: what an IKE SA has more than one of IKEv2.

@@ -135,6 +135,9 @@ static int install(
 	}
 	if (offer->key_in->length == 0 || td_secret_equal(offer->key_in, offer->key_out))
 		sim_fail(node->world, "%c: the keys of SPI %x are bad", sim_letter(node), offer->spi_in);
+	if (offer->path.remote_port != 0 && offer->path.local_port != TD_IKE_NATT_PORT)
+		sim_fail(node->world, "%c: ESP in UDP of SPI %x is sent from port %u", sim_letter(node),
+		    offer->spi_in, offer->path.local_port);
 	sa->state = SIM_SA_INSTALLED;
 	sa->slot = offer->slot;
 	sa->spi_out = offer->spi_out;

@@ -101,6 +101,9 @@ static void node_set_up(struct run *run, unsigned index)
 	          : index == 0                             ? "aes128gcm16-prfsha256-x25519-ecp256"
 	                                                   : "aes128gcm16-prfsha256-ecp256-x25519",
 	    TD_IKE_PROTO_IKE, &config->proposals);
+	// Without it, early data goes before there is a word about a NAT.
+	config->encapsulate =
+	    index == 0 && flags & SCRIPT_NAT && flags & SCRIPT_EARLY && !(flags & SCRIPT_LONG);
 	if (flags & SCRIPT_ONERTT)
 		onertt_set_up(run, index);
 }
