@@ -139,6 +139,7 @@
 // The one-round-trip exchange.
 #define TD_ONERTT_FREE_PER_S 200 // first messages; when more come, they have to bring a cookie
 #define TD_ONERTT_SOURCE_PER_S 20 // with cookies, of one address
+#define TD_ONERTT_REFUSALS_PER_S 20 // of one peer's first messages, that it is told of
 #define TD_ONERTT_INITIATORS_MAX 65536 // whose last first message is remembered
 #define TD_ONERTT_GO_ON_MS 30000 // an old session waits this long for the peer to begin a new one
 #define TD_IKE_RETRANSMIT_MIN_MS 4 // however short the time that is left for a rekey

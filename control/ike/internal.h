@@ -216,6 +216,8 @@ struct td_ike_peer {
 	bool ahead_known;
 	int64_t ahead_us;
 	uint64_t met_us, met_incarnation; // when this side last began a session with whom; 0: never
+	uint64_t told_second; // refusals of its first messages in this second
+	unsigned told;
 };
 
 struct td_ike {

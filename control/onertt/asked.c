@@ -17,7 +17,7 @@ struct asked {
 	struct td_ike *ike;
 	const struct td_path *path;
 	const struct td_ike_header *header;
-	uint8_t digest[32]; // of the NOISE payload
+	struct td_bytes body; // of the NOISE payload
 	enum td_noise_pattern pattern;
 	struct td_bytes key_id;
 	struct td_noise noise;
@@ -236,6 +236,20 @@ static bool name_make(struct asked *asked)
 
 // ---- refusing -----------------------------------------------------------------------------------
 
+// Each peer has its own few, apart from answers that anybody can ask for: who uses those up keeps nobody from
+// hearing what time it is.
+static bool refusal_allowed(const struct asked *asked)
+{
+	uint64_t second = td_ike_now(asked->ike) / 1000000000u;
+	struct td_ike_peer *peer = asked->peer;
+
+	if (second != peer->told_second) {
+		peer->told_second = second;
+		peer->told = 0;
+	}
+	return peer->told++ < TD_ONERTT_REFUSALS_PER_S;
+}
+
 // Says no, as somebody whom the initiator knows; nothing is kept.
 static void refuse(struct asked *asked, uint16_t notify, uint64_t time_us)
 {
@@ -245,7 +259,7 @@ static void refuse(struct asked *asked, uint16_t notify, uint64_t time_us)
 	TD_SECRET_AUTO code_key = {0};
 	size_t begin;
 
-	if (!td_ike_hint_allowed(asked->ike))
+	if (!refusal_allowed(asked))
 		return;
 	td_onertt_message_start(asked->ike, &outer);
 	begin = td_ike_payload_begin(&outer, TD_IKE_PAYLOAD_NOISE);
@@ -261,12 +275,12 @@ static void refuse(struct asked *asked, uint16_t notify, uint64_t time_us)
 		return;
 	td_ike_payload_end(&outer, begin);
 	clear_answer(asked, &outer, 0);
+	td_onertt_stats_of(asked->ike)->told_stale += notify == TD_N_STALE;
 }
 
 // Whether message 1 is of now, and none that was accepted or could have been.
 static bool is_fresh(struct asked *asked)
 {
-
 	struct td_ike *ike = asked->ike;
 	uint64_t wall_us = ike->env.wall_us(ike->env.context), steady_us = td_onertt_steady_us(ike);
 	enum td_freshness_verdict verdict = TD_FRESHNESS_WRONG_CODE;
@@ -288,7 +302,6 @@ static bool is_fresh(struct asked *asked)
 	td_onertt_verdict_count(ike, verdict);
 	if (verdict == TD_FRESHNESS_STALE || verdict == TD_FRESHNESS_FUTURE ||
 	    verdict == TD_FRESHNESS_REPLAYED) {
-		td_onertt_stats_of(ike)->told_stale++;
 		refuse(
 		    asked, TD_N_STALE, td_accepted_tell(ike->env.accepted, &asked->name, wall_us, steady_us));
 	}
@@ -319,7 +332,8 @@ static bool is_wanted(struct asked *asked)
 		return true;
 	}
 	td_onertt_stats_of(asked->ike)->mismatched++;
-	if (asked->ike->env.event)
+	// The same message can come many times while its time is good.
+	if (asked->ike->env.event && td_ike_refusal_due(asked->peer))
 		asked->ike->env.event(asked->ike->env.context, "ike_failed", asked->peer, NULL,
 		    "the peer has another key_source or key_delivery");
 	refuse(asked, TD_N_NO_PROPOSAL_CHOSEN, asked->now_us);
@@ -542,11 +556,11 @@ static void accept_it(struct asked *asked)
 		return;
 	sa->spi_i = asked->header->spi_i;
 	td_ike_sa_peer_set(sa, asked->peer);
-	if (!td_onertt_create(sa, false) || handshake_make(sa, asked) < 0) {
+	if (!td_onertt_create(sa, false) || td_sha256(&asked->body, 1, sa->onertt->digest) < 0 ||
+	    handshake_make(sa, asked) < 0) {
 		td_ike_sa_close(sa, NULL, NULL);
 		return;
 	}
-	memcpy(sa->onertt->digest, asked->digest, sizeof(asked->digest));
 	sa->peer_fragments = td_ike_notify_find(&asked->payloads, TD_N_FRAGMENTATION_SUPPORTED) != NULL;
 	sa->remote_id = asked->peer->config.remote_id;
 	td_ike_token_read(sa, &asked->payloads);
@@ -602,10 +616,12 @@ static bool keep(const struct asked *asked)
 static bool answered_again(const struct asked *asked)
 {
 	struct td_ike_sa *sa = td_ike_sa_find_init(asked->ike, asked->header->spi_i, asked->path);
+	uint8_t digest[sizeof(sa->onertt->digest)];
 
 	if (!sa)
 		return false;
-	if (sa->onertt && memcmp(sa->onertt->digest, asked->digest, sizeof(asked->digest)) == 0)
+	if (sa->onertt && td_sha256(&asked->body, 1, digest) == 0 &&
+	    memcmp(sa->onertt->digest, digest, sizeof(digest)) == 0)
 		td_ike_answer_again(sa);
 	else
 		asked->ike->stats.unexpected++;
@@ -614,10 +630,12 @@ static bool answered_again(const struct asked *asked)
 
 static void noise_asked(struct asked *asked, const struct td_ike_payloads *request, struct td_cursor message)
 {
-	const struct td_ike_peer *with = peer_next(asked, NULL);
+	const struct td_ike_peer *with;
 
 	if (!load_passed(asked, request, (struct td_bytes){message.next, EPHEMERAL_BYTES}))
 		return;
+	// Where there are many peers between the addresses this takes its time.
+	with = peer_next(asked, NULL);
 	if (!with) {
 		td_onertt_stats_of(asked->ike)->unknown_key++;
 		return;
@@ -635,7 +653,8 @@ void td_onertt_asked(struct td_ike *ike, const struct td_path *path, const struc
 	struct asked asked = {.ike = ike, .path = path, .header = header};
 	struct td_ike_payloads request;
 	struct td_cursor cursor;
-	uint8_t pattern;
+	uint8_t pattern, zero;
+	uint16_t zeros;
 
 	if (!ike->env.accepted || !ike->env.wall_us) {
 		ike->stats.unexpected++;
@@ -647,12 +666,15 @@ void td_onertt_asked(struct td_ike *ike, const struct td_path *path, const struc
 	    td_ike_payloads_read(body, header->next_payload, &request) < 0 || !request.noise.data)
 		goto malformed;
 	cursor = td_cursor_of(request.noise);
-	if (!td_cursor_u8(&cursor, &pattern) || !td_cursor_skip(&cursor, 3) ||
+	// The three bytes are not in the prologue: whoever changed them on the way would make another message
+	// of it, that only looks like the one which comes again.
+	if (!td_cursor_u8(&cursor, &pattern) || !td_cursor_u8(&cursor, &zero) ||
+	    !td_cursor_u16(&cursor, &zeros) || zero != 0 || zeros != 0 ||
 	    !td_cursor_take(&cursor, TD_ONERTT_KEY_ID_BYTES, &asked.key_id) ||
-	    cursor.left < EPHEMERAL_BYTES || (pattern != TD_NOISE_IK && pattern != TD_NOISE_NKPSK2) ||
-	    td_sha256(&request.noise, 1, asked.digest) < 0)
+	    cursor.left < EPHEMERAL_BYTES || (pattern != TD_NOISE_IK && pattern != TD_NOISE_NKPSK2))
 		goto malformed;
 	asked.pattern = (enum td_noise_pattern)pattern;
+	asked.body = request.noise;
 	if (!answered_again(&asked))
 		noise_asked(&asked, &request, cursor);
 	return;

@@ -368,7 +368,8 @@ static void refusal_told(struct td_ike_sa *sa, const struct td_ike_notify *refus
 	if (refusal->type == TD_N_TEMPORARY_FAILURE && td_onertt_again(sa))
 		return;
 	(void)td_error_set(&error, 0, NULL, NULL, "the peer refuses: %s", td_ike_notify_name(refusal->type));
-	td_ike_sa_fail(sa, TD_FAIL_PERMANENT, error.reason);
+	td_ike_sa_fail(sa, refusal->type == TD_N_TEMPORARY_FAILURE ? TD_FAIL_TEMPORARY : TD_FAIL_PERMANENT,
+	    error.reason);
 }
 
 // SPIr is not in the prologue, so it stands inside too. Returns NULL, or what is wrong.
@@ -385,7 +386,8 @@ static const char *answer_check(
 		return "the answer lacks ONE_ROUND_TRIP";
 	cursor = td_cursor_of(about->data);
 	if (!td_cursor_u8(&cursor, &source) || !td_cursor_u8(&cursor, &delivery) ||
-	    !td_cursor_skip(&cursor, 2) || !td_cursor_u64(&cursor, &spi_r) || spi_r != header->spi_r)
+	    !td_cursor_skip(&cursor, 2) || !td_cursor_u64(&cursor, &spi_r) || spi_r == 0 ||
+	    spi_r != header->spi_r)
 		return "the answer is for another SPI";
 	if (source != first->source || delivery != first->delivery)
 		return "the peer has chosen another key source or delivery";

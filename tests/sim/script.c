@@ -52,7 +52,9 @@ static void onertt_set_up(struct run *run, unsigned index)
 	struct td_onertt_config *own = &node->peer_config[1 - index].onertt;
 	struct td_onertt_config config = {
 	    .authentication = flags & SCRIPT_SECRET ? TD_ONERTT_SECRET : TD_ONERTT_KEY,
-	    .source = flags & SCRIPT_EARLY ? TD_ONERTT_INITIATOR : TD_ONERTT_CONTRIBUTORY,
+	    .source = flags & SCRIPT_EARLY || (flags & SCRIPT_NO_PROPOSAL && index == 1)
+	                  ? TD_ONERTT_INITIATOR
+	                  : TD_ONERTT_CONTRIBUTORY,
 	    .early_data = (flags & SCRIPT_EARLY) != 0,
 	    .early_delay_ns = 5 * SIM_MS,
 	    .window = {30, 1},
@@ -206,7 +208,7 @@ static struct sim_message *message_find(const struct run *run, char from, const 
 
 static void arrow(struct run *run, const char *step)
 {
-	char how = strchr("-+~", step[0]) ? *step++ : 0, wanted[64];
+	char how = strchr("-+~^", step[0]) ? *step++ : 0, wanted[64];
 	const char *word = strchr(step, '(');
 	struct sim_message *message;
 
@@ -225,6 +227,8 @@ static void arrow(struct run *run, const char *step)
 		(void)sim_message_copy(message);
 	if (how == '~')
 		message->data[message->length - 1] ^= 1;
+	if (how == '^') // behind the headers and the pattern, when there is no cookie
+		message->data[TD_IKE_HEADER_BYTES + 4 + 2] ^= 1;
 	sim_message_deliver(message);
 }
 
@@ -450,6 +454,22 @@ static void flood(struct run *run, unsigned count)
 	}
 }
 
+// Somebody uses up the answers that anybody can ask B for: messages of A's about IKE SAs that are not there.
+static void gossip(struct run *run, unsigned count)
+{
+	struct sim_message *message = message_find(run, 'A', "any?", NULL);
+
+	for (unsigned i = 0; message && i < count; i++) {
+		struct sim_message *copy = sim_message_copy(message);
+
+		copy->data[8] ^= 0x55; // in the responder's SPI
+		copy->data[18] = TD_IKE_INFORMATIONAL;
+		sim_message_deliver(copy);
+		while ((copy = message_find(run, 'B', "any!", NULL)))
+			sim_message_drop(copy, "to nobody");
+	}
+}
+
 static void step(struct run *run, const char *text)
 {
 	struct sim_world *world = run->world;
@@ -466,6 +486,8 @@ static void step(struct run *run, const char *text)
 		world->by_hand = true;
 	} else if (strncmp(text, "flood=", 6) == 0) {
 		flood(run, (unsigned)strtoul(text + 6, NULL, 10));
+	} else if (strncmp(text, "gossip=", 7) == 0) {
+		gossip(run, (unsigned)strtoul(text + 7, NULL, 10));
 	} else if (strcmp(text, "rest") == 0) {
 		rest(run);
 	} else if (strcmp(text, "trouble") == 0) {

@@ -22,9 +22,13 @@
 //   A:decoy                    another peer between the addresses, with other proposals
 //   A:rename                   A has another identity when it starts again
 //   ~A>init?                   it arrives with its last byte changed
-//   A:unsealed=N               A has no memory for its next N messages      A:untasked=N  for its next N
-//   tasks (liveness aside) A:turn                     A has its Diffie-Hellman groups in another order from
-//   now on A:anybody                  another peer of A's, found first, takes any identity with the key of B
+//   ^A>noise?                  with a byte changed that nothing authenticates
+//   gossip=N                   N messages about unknown IKE SAs come to B
+//
+//   A:unsealed=N               A has no memory for its next N messages
+//   A:untasked=N               for its next N tasks (liveness aside)
+//   A:turn                     A has its Diffie-Hellman groups in another order from now on
+//   A:anybody                  another peer of A's, found first, takes any identity with the key of B
 //
 // No packet may be lost in any script; data goes both ways all the time.
 
