@@ -47,8 +47,10 @@ int td_negotiate_freshness_start(
 	    .save = td_freshness_file_save,
 	};
 
-	if (negotiate->accepted)
+	if (negotiate->accepted) {
+		td_accepted_widen(negotiate->accepted, &setup.window, setup.wall_us, setup.steady_us);
 		return 0;
+	}
 	negotiate->freshness_file =
 	    td_freshness_file_open(negotiate->state_directory, &setup.found, &setup.bound_us, error);
 	if (!negotiate->freshness_file)

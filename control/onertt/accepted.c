@@ -23,6 +23,8 @@ struct entry {
 struct td_accepted {
 	int (*save)(void *context, uint64_t bound_us);
 	void *context;
+	bool found; // the bound of the last run
+	uint64_t start_us; // the system's clock when this began
 	uint64_t bound_us; // on disk
 	uint64_t floor_us; // nothing up to here is accepted
 	uint64_t highest_us; // accepted
@@ -53,9 +55,14 @@ int td_accepted_name_id(uint8_t type, const void *data, size_t length, struct td
 	return name_make(parts, 3, name);
 }
 
+// How far ahead a time may be, and more: a window is counted in whole steps.
+static uint64_t window_us_of(const struct td_freshness_window *window)
+{
+	return (uint64_t)window->step_s * (window->steps + 1ull) * US_PER_S;
+}
+
 struct td_accepted *td_accepted_create(const struct td_accepted_setup *setup)
 {
-	uint64_t window_us = (uint64_t)setup->window.step_s * (setup->window.steps + 1ull) * US_PER_S;
 	struct td_accepted *accepted =
 	    calloc(1, sizeof(*accepted) + setup->capacity * sizeof(accepted->entries[0]));
 	uint32_t buckets = 1;
@@ -77,7 +84,9 @@ struct td_accepted *td_accepted_create(const struct td_accepted_setup *setup)
 	accepted->save = setup->save;
 	accepted->context = setup->context;
 	// Without a bound: no clock that was right can have accepted more than a window from now.
-	accepted->floor_us = setup->found ? setup->bound_us : setup->wall_us + window_us;
+	accepted->floor_us = setup->found ? setup->bound_us : setup->wall_us + window_us_of(&setup->window);
+	accepted->found = setup->found;
+	accepted->start_us = setup->wall_us;
 	accepted->bound_us = accepted->highest_us = accepted->floor_us;
 	accepted->base_us = accepted->floor_us + 1;
 	accepted->base_steady_us = setup->steady_us;
@@ -180,6 +189,19 @@ uint64_t td_accepted_now(const struct td_accepted *accepted, uint64_t wall_us, u
 	uint64_t least_us = accepted->base_us + passed_us - passed_us / SLOWER;
 
 	return wall_us > least_us ? wall_us : least_us;
+}
+
+void td_accepted_widen(struct td_accepted *accepted, const struct td_freshness_window *window,
+    uint64_t wall_us, uint64_t steady_us)
+{
+	uint64_t floor_us = accepted->start_us + window_us_of(window);
+	uint64_t now_us = td_accepted_now(accepted, wall_us, steady_us);
+
+	if (accepted->found || floor_us <= accepted->floor_us)
+		return;
+	accepted->floor_us = floor_us;
+	accepted->base_us = now_us > floor_us ? now_us : floor_us + 1;
+	accepted->base_steady_us = steady_us;
 }
 
 // No time up to this one is taken of this initiator.

@@ -29,7 +29,7 @@ int td_accepted_name_key(const uint8_t static_key[32], struct td_accepted_name *
 int td_accepted_name_id(uint8_t type, const void *data, size_t length, struct td_accepted_name *name);
 
 struct td_accepted_setup {
-	struct td_freshness_window window; // the widest of all tunnels
+	struct td_freshness_window window; // of the first tunnel; others by td_accepted_widen
 	unsigned capacity; // initiators that are remembered, at least 1
 	bool found; // the bound was kept from the last run; else it is taken to be one window from now
 	uint64_t bound_us; // where found
@@ -41,6 +41,10 @@ struct td_accepted_setup {
 
 // NULL without memory.
 struct td_accepted *td_accepted_create(const struct td_accepted_setup *setup);
+// There is a tunnel with this window. Where the bound was not kept, nothing is taken that the last run may
+// have accepted of this one either.
+void td_accepted_widen(struct td_accepted *accepted, const struct td_freshness_window *window,
+    uint64_t wall_us, uint64_t steady_us);
 // Saves the last time accepted as the bound, so that the next run has hardly anything to refuse. Before
 // td_accepted_free, when the gateway stops. Returns 0 or what save returned.
 int td_accepted_settle(struct td_accepted *accepted);

@@ -203,6 +203,26 @@ Test(accepted, lost_file)
 	td_accepted_free(accepted);
 }
 
+// A tunnel with a wider window than the first one's: the last run may have taken times further ahead.
+Test(accepted, lost_file_of_a_wider_window)
+{
+	const struct td_freshness_window wider = {.step_s = 300, .steps = 2},
+	                                 narrower = {.step_s = 1, .steps = 1};
+	struct disk lost = {0}, found = kept(NOON - 1);
+	struct td_accepted *accepted = run(&lost, NOON, 8);
+
+	td_accepted_widen(accepted, &wider, NOON, STEADY);
+	td_accepted_widen(accepted, &narrower, NOON, STEADY);
+	cr_expect_eq(commit(accepted, 1, NOON + 900 * S, NOON), -EALREADY);
+	cr_expect_eq(td_accepted_now(accepted, NOON, STEADY), NOON + 900 * S + 1);
+	cr_expect_eq(commit(accepted, 1, NOON + 900 * S + 1, NOON), 0);
+	td_accepted_free(accepted);
+	accepted = run(&found, NOON, 8);
+	td_accepted_widen(accepted, &wider, NOON, STEADY);
+	cr_expect_eq(commit(accepted, 1, NOON, NOON), 0, "the bound tells");
+	td_accepted_free(accepted);
+}
+
 // The file is written once for many handshakes, and before the one that needs it.
 Test(accepted, saved_ahead)
 {
