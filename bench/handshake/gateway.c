@@ -25,7 +25,7 @@ struct td_parcel {
 static void send(
     struct td_gateway *gateway, const struct td_path *path, uint32_t spi, const uint8_t *data, size_t length)
 {
-	struct td_parcel *parcel = malloc(sizeof(*parcel) + length);
+	struct td_parcel *parcel = gateway->deaf ? NULL : malloc(sizeof(*parcel) + length);
 
 	if (!parcel)
 		return; // lost, as it can be on a network
@@ -153,6 +153,13 @@ static int64_t unix_time(void *context)
 	return TD_PKI_NOW;
 }
 
+static uint64_t wall_us(void *context)
+{
+	const struct td_gateway *gateway = context;
+
+	return TD_PKI_NOW * 1000000ull + gateway->timers.now_ns / 1000;
+}
+
 static void switched(
     struct td_gateway *gateway, const struct td_life_tunnel *tunnel, const struct td_life_child *child)
 {
@@ -192,6 +199,7 @@ int td_gateway_start(struct td_gateway *gateway, struct td_gateway *other)
 	    .random = random_fill,
 	    .send = message_send,
 	    .unix_time = unix_time,
+	    .wall_us = wall_us,
 	};
 	struct td_life_env life = {
 	    .timers = &gateway->timers,
@@ -221,6 +229,31 @@ int td_gateway_start(struct td_gateway *gateway, struct td_gateway *other)
 	return gateway->ike && gateway->life ? 0 : -ENOMEM;
 }
 
+static int save_nowhere(void *context, uint64_t bound_us)
+{
+	(void)context;
+	(void)bound_us;
+	return 0;
+}
+
+int td_gateway_remember(struct td_gateway *gateway, unsigned initiators)
+{
+	const struct td_accepted_setup setup = {
+	    .window = {.step_s = 30, .steps = 1},
+	    .capacity = initiators,
+	    .found = true,
+	    .wall_us = wall_us(gateway),
+	    .steady_us = gateway->timers.now_ns / 1000,
+	    .save = save_nowhere,
+	};
+
+	gateway->accepted = td_accepted_create(&setup);
+	if (!gateway->accepted)
+		return -ENOMEM;
+	td_ike_accepted_set(gateway->ike, gateway->accepted);
+	return 0;
+}
+
 void td_gateway_stop(struct td_gateway *gateway)
 {
 	struct td_parcel *parcel;
@@ -231,6 +264,8 @@ void td_gateway_stop(struct td_gateway *gateway)
 		TAILQ_REMOVE(&gateway->inbox, parcel, entry);
 		free(parcel);
 	}
+	td_accepted_free(gateway->accepted);
+	gateway->accepted = NULL;
 	free(gateway->children);
 	gateway->children = NULL;
 	gateway->ike = NULL;

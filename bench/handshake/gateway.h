@@ -22,6 +22,8 @@ struct td_gateway {
 	struct td_timers timers;
 	struct td_ike *ike;
 	struct td_lifecycle *life;
+	struct td_accepted *accepted; // of the one-round-trip exchange; NULL: none
+	bool deaf; // what it sends is lost
 	struct td_ip address; // of its first peering; each peer adds one
 	TAILQ_HEAD(, td_parcel) inbox;
 	uint64_t latency_ns; // to the other gateway
@@ -34,6 +36,9 @@ struct td_gateway {
 // Returns 0 or -ENOMEM.
 int td_gateway_start(struct td_gateway *gateway, struct td_gateway *other);
 void td_gateway_stop(struct td_gateway *gateway);
+// Can take the one-round-trip exchange from so many initiators; nothing of it goes to a disk. Returns 0 or
+// -ENOMEM.
+int td_gateway_remember(struct td_gateway *gateway, unsigned initiators);
 // Takes one parcel that is here by now. Returns false when there was none.
 bool td_gateway_take(struct td_gateway *gateway);
 // When the next parcel is here, UINT64_MAX: none is under way.

@@ -35,7 +35,7 @@ static struct td_ike_credential *trust_of(
 
 static int peer_add(struct td_pair *pair, const struct td_pki *pki, unsigned side, unsigned number)
 {
-	static const char *const names[2] = {"a.example", "b.example"};
+	char names[2][32] = {"a.example", "b.example"};
 	const struct td_ip addresses[2] = {
 	    td_ip_from_v4(SITE_ADDRESSES + number), td_ip_from_v4(HUB_ADDRESS)};
 	struct td_ike_peer_config config = {
@@ -45,12 +45,18 @@ static int peer_add(struct td_pair *pair, const struct td_pki *pki, unsigned sid
 	    .remote = trust_of(pair, pki, side, number),
 	    .retransmit_ns = 2 * TD_NS_PER_S,
 	    .retransmit_tries = 5,
-	    .liveness_ns = pair->config.soft_ns ? 30 * TD_NS_PER_S : 0,
+	    .liveness_ns = pair->config.soft_ns ? 30 * TD_NS_PER_S
+	                   : side               ? 0
+	                                        : pair->config.liveness_ns,
 	    .fragment_bytes = 1280,
 	};
 	struct td_error error;
 
 	(void)snprintf(config.name, sizeof(config.name), "peer%u", number);
+	if (pair->config.statics) {
+		td_statics_config(pair->config.statics, side, number, &config.onertt);
+		(void)snprintf(names[0], sizeof(names[0]), "site%u.example", number);
+	}
 	if (!config.remote || td_ike_id_parse(names[side], &config.local_id) < 0 ||
 	    td_ike_id_parse(names[1 - side], &config.remote_id) < 0 ||
 	    td_ike_proposal_parse(
@@ -95,6 +101,8 @@ static int side_start(struct td_pair *pair, const struct td_pki *pki, unsigned s
 	int ret = td_gateway_start(gateway, &pair->sides[1 - side]);
 
 	gateway->latency_ns = pair->config.latency_ns;
+	if (ret == 0 && pair->config.statics)
+		ret = td_gateway_remember(gateway, pair->config.peers);
 	pair->peers[side] = calloc(pair->config.peers, sizeof(pair->peers[side][0]));
 	pair->trusts[side] = calloc(pair->config.peers, sizeof(pair->trusts[side][0]));
 	pair->tunnels[side] = calloc(pair->tunnel_count, sizeof(pair->tunnels[side][0]));

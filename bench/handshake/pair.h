@@ -6,14 +6,17 @@
 
 #include "bench/handshake/gateway.h"
 #include "bench/handshake/pki.h"
+#include "bench/handshake/statics.h"
 
 struct td_pair_config {
 	unsigned peers, tunnels; // of each peer
+	const struct td_statics *statics; // of the one-round-trip exchange; NULL: IKEv2
 	bool certificates; // else a pre-shared key
 	bool newcomers; // nobody has seen the other's certificate before
 	const char *esp; // proposal
 	enum td_life_start start; // of the sites' tunnels
 	uint64_t soft_ns, hard_ns;
+	uint64_t liveness_ns; // of the sites, where there is no soft limit; 0: never asked
 	uint64_t latency_ns; // one way
 };
 

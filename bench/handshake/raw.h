@@ -16,5 +16,8 @@ void td_raw_free(struct td_raw *raw);
 // Each does count of its kind and returns 0 or -EIO. One X25519 exchange of one side: a fresh key, and the
 // agreement with the peer's value.
 int td_raw_exchange(struct td_raw *raw, unsigned count);
+// Its two halves: a fresh key; an agreement with a key that one has.
+int td_raw_generate(struct td_raw *raw, unsigned count);
+int td_raw_agree(struct td_raw *raw, unsigned count);
 int td_raw_sign(struct td_raw *raw, unsigned count);
 int td_raw_verify(struct td_raw *raw, unsigned count);

@@ -46,6 +46,13 @@ void td_connect_teardown(void);
 int td_rekey_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
 int td_rekey_round(const struct td_group *group, double *values);
 void td_rekey_teardown(void);
+int td_onertt_connect_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
+int td_onertt_connect_round(const struct td_group *group, double *values);
+int td_transaction_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
+int td_transaction_round(const struct td_group *group, double *values);
+int td_first_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
+int td_first_round(const struct td_group *group, double *values);
+void td_onertt_teardown(void); // of all three
 int td_crowd_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
 int td_crowd_round(const struct td_group *group, double *values);
 void td_crowd_teardown(void);
