@@ -110,20 +110,36 @@ static void random_fill(void *context, void *bytes, size_t length)
 
 static void message_send(void *context, const struct td_path *path, const uint8_t *message, size_t length)
 {
+	struct fuzz_gateway *gateway = context;
 	struct td_ike_header header;
 
-	(void)context;
 	fuzz_require(td_ip_equal(&path->local, &fuzz_local) && path->remote.family != 0);
 	// Answers to other versions, and to messages about no IKE SA, give back what SPIs they came with.
 	fuzz_require(
 	    td_ike_header_read((struct td_bytes){message, length}, &header) == 0 || header.spi_i == 0);
 	fuzz_require(header.length == length && length <= TD_IKE_MESSAGE_MAX);
+	memcpy(gateway->sent, message, length);
+	gateway->sent_bytes = length;
 }
 
 static int64_t unix_time(void *context)
 {
 	(void)context;
 	return UNIX_TIME;
+}
+
+uint64_t fuzz_gateway_wall_us(void *context)
+{
+	const struct fuzz_gateway *gateway = context;
+
+	return UNIX_TIME * 1000000ull + gateway->timers.now_ns / 1000;
+}
+
+static int bound_save(void *context, uint64_t bound_us)
+{
+	(void)context;
+	(void)bound_us;
+	return 0;
 }
 
 // ---- the data plane -----------------------------------------------------------------------------
@@ -139,11 +155,23 @@ static uint32_t spi_reserve(void *context, const struct td_life_tunnel *tunnel, 
 	struct fuzz_gateway *gateway = context;
 
 	fuzz_require(slot < td_life_tunnel_config(tunnel)->slots);
-	if (gateway->spi_next == FUZZ_SPIS_MAX)
+	if (gateway->spi_next == FUZZ_SPIS_MAX || gateway->spis[gateway->spi_next] != FUZZ_SPI_NEW)
 		return 0;
 	gateway->spis[gateway->spi_next] = FUZZ_SPI_RESERVED;
 	gateway->reserved++;
 	return SPI_FIRST + gateway->spi_next++;
+}
+
+static bool spi_claim(void *context, const struct td_life_tunnel *tunnel, unsigned slot, uint32_t spi)
+{
+	struct fuzz_gateway *gateway = context;
+
+	fuzz_require(slot < td_life_tunnel_config(tunnel)->slots);
+	if (spi < SPI_FIRST || spi - SPI_FIRST >= FUZZ_SPIS_MAX || *state_of(gateway, spi) != FUZZ_SPI_NEW)
+		return false;
+	*state_of(gateway, spi) = FUZZ_SPI_RESERVED;
+	gateway->reserved++;
+	return true;
 }
 
 static void spi_release(void *context, uint32_t spi)
@@ -239,7 +267,7 @@ static struct td_ts_list selectors(unsigned tunnel, unsigned side)
 	return (struct td_ts_list){.count = 1, .list = {td_ts_from_prefix(&prefix)}};
 }
 
-static void tunnel_add(struct fuzz_gateway *gateway, unsigned number)
+void fuzz_gateway_tunnel_add(struct fuzz_gateway *gateway, unsigned number, struct td_ike_peer *peer)
 {
 	struct td_life_config life = {
 	    .start = number == 0 ? TD_START_TRAP : TD_START_RESPOND,
@@ -257,12 +285,16 @@ static void tunnel_add(struct fuzz_gateway *gateway, unsigned number)
 	gateway->tunnels[number] =
 	    td_life_tunnel_add(gateway->life, &life, td_ike_negotiator(gateway->ike), gateway);
 	fuzz_require(gateway->tunnels[number] != NULL);
-	fuzz_require(td_ike_tunnel_add(
-	                 gateway->peers[number == FUZZ_TUNNELS - 1], gateway->tunnels[number], &child) == 0);
+	fuzz_require(td_ike_tunnel_add(peer, gateway->tunnels[number], &child) == 0);
 	td_life_tunnel_start(gateway->tunnels[number]);
 }
 
-void fuzz_gateway_start(struct fuzz_gateway *gateway)
+static void tunnel_add(struct fuzz_gateway *gateway, unsigned number)
+{
+	fuzz_gateway_tunnel_add(gateway, number, gateway->peers[number == FUZZ_TUNNELS - 1]);
+}
+
+static void engines_start(struct fuzz_gateway *gateway)
 {
 	static const uint8_t token_secret[TD_IKE_TOKEN_SECRET_BYTES];
 	struct td_ike_env ike = {
@@ -272,6 +304,7 @@ void fuzz_gateway_start(struct fuzz_gateway *gateway)
 	    .send = message_send,
 	    .unix_time = unix_time,
 	    .token_secret = token_secret,
+	    .wall_us = fuzz_gateway_wall_us,
 	};
 	struct td_life_env life = {
 	    .timers = &gateway->timers,
@@ -281,6 +314,7 @@ void fuzz_gateway_start(struct fuzz_gateway *gateway)
 	        {
 	            .context = gateway,
 	            .spi_reserve = spi_reserve,
+	            .spi_claim = spi_claim,
 	            .spi_release = spi_release,
 	            .install = install,
 	            .switch_out = switch_out,
@@ -295,6 +329,28 @@ void fuzz_gateway_start(struct fuzz_gateway *gateway)
 	gateway->ike = td_ike_create(&ike);
 	gateway->life = td_lifecycle_create(&life);
 	fuzz_require(gateway->ike && gateway->life);
+}
+
+void fuzz_gateway_create(struct fuzz_gateway *gateway)
+{
+	struct td_accepted_setup setup = {
+	    .window = {.step_s = 30, .steps = 1},
+	    .capacity = 4,
+	    .found = true,
+	    .save = bound_save,
+	};
+
+	engines_start(gateway);
+	setup.wall_us = fuzz_gateway_wall_us(gateway);
+	setup.steady_us = gateway->timers.now_ns / 1000;
+	gateway->accepted = td_accepted_create(&setup);
+	fuzz_require(gateway->accepted != NULL);
+	td_ike_accepted_set(gateway->ike, gateway->accepted);
+}
+
+void fuzz_gateway_start(struct fuzz_gateway *gateway)
+{
+	engines_start(gateway);
 	peers_add(gateway);
 	for (unsigned i = 0; i < FUZZ_TUNNELS; i++)
 		tunnel_add(gateway, i);
@@ -326,12 +382,13 @@ void fuzz_gateway_stop(struct fuzz_gateway *gateway)
 	if (gateway->spi_next & 1) {
 		for (unsigned i = 0; i < FUZZ_TUNNELS; i++)
 			tunnel_remove(gateway, i);
-		for (unsigned i = 0; i < 2; i++)
+		for (unsigned i = 0; i < FUZZ_PEERS && gateway->peers[i]; i++)
 			td_ike_peer_remove(gateway->peers[i]);
 		fuzz_require(gateway->ike->half_open == 0);
 	}
 	td_ike_destroy(gateway->ike);
 	td_lifecycle_destroy(gateway->life);
+	td_accepted_free(gateway->accepted);
 	fuzz_require(gateway->reserved == 0 && gateway->installed == 0);
 	fuzz_require(td_timers_next_ns(&gateway->timers) == UINT64_MAX);
 }

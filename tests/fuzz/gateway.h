@@ -7,7 +7,9 @@
 #include "control/ike/internal.h"
 
 #define FUZZ_SPIS_MAX 512
+#define FUZZ_SPI_CLAIMED 0x11f0u // is free at first
 #define FUZZ_TUNNELS 3
+#define FUZZ_PEERS 3
 #define FUZZ_SLOTS 3 // of the tunnel that has most
 
 enum fuzz_spi_state { FUZZ_SPI_NEW, FUZZ_SPI_RESERVED, FUZZ_SPI_INSTALLED, FUZZ_SPI_GONE };
@@ -16,7 +18,8 @@ struct fuzz_gateway {
 	struct td_timers timers;
 	struct td_ike *ike;
 	struct td_lifecycle *life;
-	struct td_ike_peer *peers[2]; // with a pre-shared key; with certificates, from anywhere
+	// With a pre-shared key; with certificates, from anywhere. Or whatever the fuzzer has added.
+	struct td_ike_peer *peers[FUZZ_PEERS];
 	struct td_life_tunnel *tunnels[FUZZ_TUNNELS]; // the last one is of the second peer
 	uint64_t random;
 	uint32_t spi_next;
@@ -24,6 +27,9 @@ struct fuzz_gateway {
 	unsigned reserved, installed;
 	uint64_t installs;
 	unsigned timer_runs;
+	uint8_t sent[TD_IKE_MESSAGE_MAX]; // the last message that was sent
+	size_t sent_bytes;
+	struct td_accepted *accepted; // NULL: no one-round-trip exchange
 	unsigned flood; // half-open SAs that are only counted
 };
 
@@ -36,6 +42,10 @@ void fuzz_require(bool condition);
 // Once: credentials.
 void fuzz_gateway_prepare(void);
 void fuzz_gateway_start(struct fuzz_gateway *gateway);
+// Without peers and tunnels, which are for the caller to add. It takes the one-round-trip exchange.
+void fuzz_gateway_create(struct fuzz_gateway *gateway);
+void fuzz_gateway_tunnel_add(struct fuzz_gateway *gateway, unsigned number, struct td_ike_peer *peer);
+uint64_t fuzz_gateway_wall_us(void *gateway);
 // A tunnel is taken out of the configuration and put back.
 void fuzz_gateway_reload(struct fuzz_gateway *gateway, unsigned tunnel);
 // From now on initiators have to return cookies.
