@@ -7,11 +7,12 @@ import socket
 import unittest
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 import onertt
 from daemon import Daemon
 from lab import Lab, wait_until
+from memory import search
 from noise import Refused, raw_public
 from negotiator import key_files, onertt_keys
 
@@ -121,6 +122,52 @@ class Judge(unittest.TestCase):
                 wait_until(lambda g=gateway: g.rpc.call("tunnel.list")["tunnels"][0]["established"], "the tunnel is up")
                 self.assertIn(child.spi_out, gateway.rpc.call("tunnel.list")["tunnels"][0]["inbound_spis"])
                 self.assertEqual(self.counter(gateway, "answered"), 1)
+
+    def assert_wiped(self, gateway, secrets):
+        """The search finds the session's keys as long as it lives, and nothing of it afterwards."""
+        rpc, pid = gateway.rpc, gateway.daemon.pid
+        living = search(pid, secrets)
+        for name in ("SK_d", "SK_ei", "SK_er", "child in", "child out"):
+            self.assertIn(name, living)
+        for name in set(living) - {"SK_d", "SK_ei", "SK_er", "code key", "child in", "child out"}:
+            self.fail(f"{name} of the handshake is left at {living[name]} in the session")
+        rpc.call("tunnel.down", {"tunnel": gateway.tunnel})
+        wait_until(lambda: not rpc.call("ike.list")["ike_sas"] and not rpc.call("sa.list")["sas"], "the session is gone")
+        try:
+            wait_until(lambda: not search(pid, secrets), "the keys are wiped", timeout=10)
+        except TimeoutError:
+            self.fail(f"left in memory: {search(pid, secrets)}")
+
+    def secrets(self, session, child, handshake, split):
+        return {
+            "SK_d": session.d, "SK_ei": session.e_i, "SK_er": session.e_r, "code key": session.code_key,
+            "child in": child.key_in, "child out": child.key_out,
+            "chaining key": handshake.chain, "key": handshake.key, "export": handshake.inner,
+            **{f"split {number}": key for number, key in enumerate(split)},
+        }
+
+    def test_wipe_by_who_begins(self):
+        for mode in NO_ID:
+            with self.subTest(mode=mode), self.gateway("a", onertt_keys(mode=mode)["a"]) as gateway:
+                peer = onertt.Responder(self.settings("responder", mode))
+                self.socket.settimeout(20)
+                message, there = self.socket.recvfrom(65535)
+                peer.read_1(message)
+                answer, session, child = peer.message_2()
+                self.socket.sendto(answer, there)
+                wait_until(lambda g=gateway: g.rpc.call("tunnel.list")["tunnels"][0]["established"], "the tunnel is up")
+                handshake = peer.handshake
+                secrets = self.secrets(session, child, handshake, handshake.split())
+                theirs = X25519PublicKey.from_public_bytes(handshake.remote_ephemeral)
+                secrets["ee"] = handshake.ephemeral.exchange(theirs)
+                self.assert_wiped(gateway, secrets)
+
+    def test_wipe_by_who_responds(self):
+        for mode in NO_ID:
+            with self.subTest(mode=mode), self.gateway("b", onertt_keys(mode=mode)["b"]) as gateway:
+                peer, _, _, (session, child) = self.begin(self.settings("initiator", mode))
+                session.open(self.ask(session.seal(onertt.INFORMATIONAL, 1, [])))
+                self.assert_wiped(gateway, self.secrets(session, child, peer.handshake, ()))
 
     def test_stale_clock_is_told(self):
         with self.gateway("b", onertt_keys()["b"]) as gateway:
