@@ -36,6 +36,7 @@
 // Punted packets per second and worker, by class: a flood of one class leaves the others alone.
 #define TD_PUNT_ARP_PER_S 2000
 #define TD_PUNT_IKE_PER_S 20000
+#define TD_PUNT_IKE_FIRST_PER_S 5000
 #define TD_PUNT_ICMP_PER_S 2000
 #define TD_PUNT_OTHER_PER_S 10000
 // Unknown-SPI events per second and worker (RFC 4301 5.2 asks for an audit, not for a flood).

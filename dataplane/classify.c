@@ -148,8 +148,9 @@ static bool local_enter(struct td_worker *worker, uint8_t port, struct rte_mbuf 
 	// Before policy, which may want everything from the outside protected: routers are not asked.
 	if (headers->protocol == IPPROTO_ICMP || headers->protocol == IPPROTO_ICMPV6)
 		td_pmtu_hint(worker, mbuf);
-	if (td_punt_classify(mbuf) == TD_PUNT_IKE) {
-		td_punt(worker, port, mbuf, TD_PUNT_IKE);
+	enum td_punt_class class = td_punt_classify(mbuf);
+	if (class == TD_PUNT_IKE || class == TD_PUNT_IKE_FIRST) {
+		td_punt(worker, port, mbuf, class);
 		return false;
 	}
 	return true;

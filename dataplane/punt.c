@@ -21,6 +21,7 @@ static const struct {
 } punt_classes[TD_PUNT_CLASSES] = {
     [TD_PUNT_ARP] = {TD_PUNT_ARP_PER_S, TD_DROP_PUNT_ARP_RATE},
     [TD_PUNT_IKE] = {TD_PUNT_IKE_PER_S, TD_DROP_PUNT_IKE_RATE},
+    [TD_PUNT_IKE_FIRST] = {TD_PUNT_IKE_FIRST_PER_S, TD_DROP_PUNT_IKE_FIRST_RATE},
     [TD_PUNT_ICMP] = {TD_PUNT_ICMP_PER_S, TD_DROP_PUNT_ICMP_RATE},
     [TD_PUNT_OTHER] = {TD_PUNT_OTHER_PER_S, TD_DROP_PUNT_OTHER_RATE},
 };
@@ -60,12 +61,31 @@ static bool is_ike(struct rte_mbuf *mbuf, bool source)
 	return port == IKE_PORT || port == IKE_NATT_PORT;
 }
 
+// Whether an IKE message has no responder SPI: the first one of an IKE_SA_INIT or a one-round-trip exchange
+// (RFC 7296 3.1). What is too short to tell counts as such.
+static bool is_ike_first(struct rte_mbuf *mbuf)
+{
+	static const uint8_t none[8];
+	uint8_t protocol;
+	uint32_t offset;
+
+	if (!upper_find(mbuf, &protocol, &offset))
+		return true;
+	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, offset);
+	// At port 4500 behind the non-ESP marker (RFC 3948 2.2).
+	uint32_t marker = rte_be_to_cpu_16(udp->dst_port) == IKE_NATT_PORT ? 4 : 0;
+	uint32_t spi_r = offset + (uint32_t)sizeof(*udp) + marker + 8;
+
+	return mbuf->data_len < spi_r + sizeof(none) ||
+	       memcmp(rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, spi_r), none, sizeof(none)) == 0;
+}
+
 enum td_punt_class td_punt_classify(struct rte_mbuf *mbuf)
 {
 	uint8_t protocol = td_ip_protocol(mbuf);
 
 	if (is_ike(mbuf, false))
-		return TD_PUNT_IKE;
+		return is_ike_first(mbuf) ? TD_PUNT_IKE_FIRST : TD_PUNT_IKE;
 	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? TD_PUNT_ICMP : TD_PUNT_OTHER;
 }
 

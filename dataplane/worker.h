@@ -44,7 +44,15 @@ struct td_bucket {
 };
 
 // In the order in which the control thread takes them.
-enum td_punt_class { TD_PUNT_IKE, TD_PUNT_ARP, TD_PUNT_ICMP, TD_PUNT_OTHER, TD_PUNT_CLASSES };
+// IKE_FIRST: IKE messages of nobody that is known yet (no responder SPI), which anybody can send in masses.
+enum td_punt_class {
+	TD_PUNT_IKE,
+	TD_PUNT_IKE_FIRST,
+	TD_PUNT_ARP,
+	TD_PUNT_ICMP,
+	TD_PUNT_OTHER,
+	TD_PUNT_CLASSES
+};
 
 struct td_held {
 	struct rte_mbuf *mbuf;

@@ -203,9 +203,7 @@ run_all()
 		check bench-path-quick "$ROOT/build/bench/path" --quick
 		check instructions "$ROOT/scripts/instructions"
 		check bench-rollover-quick "$ROOT/scripts/bench.sh" rollover --quick
-		check bench-outside-quick "$ROOT/scripts/bench.sh" outside --quick
 		check bench-pktgen-search lua5.3 "$ROOT/bench/pktgen/test_search.lua"
-		check bench-pktgen-quick "$ROOT/scripts/bench-pktgen.sh" --quick --builtin
 		check bench-handshake-quick "$ROOT/build/bench/handshake" --quick
 	fi
 	[ -n "$fast" ] && return

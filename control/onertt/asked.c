@@ -111,7 +111,8 @@ static bool load_passed(
 		td_onertt_stats_of(ike)->limited++;
 		return false;
 	}
-	if (ike->half_open < TD_IKE_HALF_OPEN_MAX)
+	// With IK nothing stays half open.
+	if (asked->pattern == TD_NOISE_IK || ike->half_open < TD_IKE_HALF_OPEN_MAX)
 		return true;
 	ike->stats.half_open_refused++;
 	return false;
