@@ -160,12 +160,12 @@ static bool shares(const struct td_probe *probe)
 // says where.
 static void round_count(const struct side *alone, struct rounds *rounds, struct td_path_pair_result *result)
 {
-	bool preempted = alone->preempted, shared = shares(&alone->before) | shares(&alone->after);
+	bool preempted = alone->preempted, shared = shares(&alone->before) || shares(&alone->after);
 	bool moved = drifted(alone->before.core, sides[0].before.core);
 
 	for (unsigned i = 0; i < TD_PATH_WORKERS_MAX; i++) {
 		preempted |= sides[i].preempted;
-		shared |= shares(&sides[i].before) | shares(&sides[i].after);
+		shared |= shares(&sides[i].before) || shares(&sides[i].after);
 		moved |= drifted(sides[i].before.core, sides[i].after.core);
 	}
 	result->tries++;

@@ -216,6 +216,9 @@ struct td_ike_peer {
 	bool ahead_known;
 	int64_t ahead_us;
 	uint64_t met_us, met_incarnation; // when this side last began a session with whom; 0: never
+	// How often this side was left without a session with it: what the peer has from before is of a
+	// former life, too.
+	uint64_t lives;
 	uint64_t told_second; // refusals of its first messages in this second
 	unsigned told;
 };

@@ -394,7 +394,7 @@ static void head_write(const struct td_ike_sa *sa, const struct asked *asked,
 	td_ike_natd_write(chain, sa, sa->spi_i, sa->spi_r);
 	td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, TD_N_FRAGMENTATION_SUPPORTED, nothing);
 	td_ike_token_write(sa, chain);
-	td_onertt_incarnation_write(sa->ike, chain);
+	td_onertt_incarnation_write(sa->peer, chain);
 	if (continues)
 		td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, TD_N_CONTINUES, nothing);
 }

@@ -114,7 +114,7 @@ static int payloads_write(struct td_ike_sa *sa, struct td_ike_chain *chain)
 			    chain, TD_IKE_PAYLOAD_IDR, config->remote_id.type, id_data(&config->remote_id));
 	}
 	td_ike_nonce_write(chain, td_ike_nonce_bytes(&sa->handshake->nonce_i));
-	td_onertt_incarnation_write(sa->ike, chain);
+	td_onertt_incarnation_write(sa->peer, chain);
 	td_ike_natd_write(chain, sa, sa->spi_i, 0);
 	td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, TD_N_FRAGMENTATION_SUPPORTED, nothing);
 	td_ike_token_write(sa, chain);

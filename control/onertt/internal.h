@@ -71,7 +71,7 @@ struct td_bytes td_onertt_chain_end(struct td_ike *ike, const struct td_ike_chai
 void td_onertt_stamp_write(struct td_ike_chain *chain, const struct td_freshness_stamp *stamp);
 // False: there is none, or it is malformed.
 bool td_onertt_stamp_read(const struct td_ike_payloads *payloads, struct td_freshness_stamp *stamp);
-void td_onertt_incarnation_write(const struct td_ike *ike, struct td_ike_chain *chain);
+void td_onertt_incarnation_write(const struct td_ike_peer *peer, struct td_ike_chain *chain);
 uint64_t td_onertt_incarnation_of(const struct td_ike_payloads *payloads); // 0: it does not say
 // Opens what is left of a Noise message into the engine's buffer and reads its payloads. Returns 0, -EACCES
 // (not authentic) or -EBADMSG.

@@ -79,12 +79,12 @@ bool td_onertt_stamp_read(const struct td_ike_payloads *payloads, struct td_fres
 	return td_cursor_u64(&cursor, &stamp->time_us) && td_cursor_u32(&cursor, &stamp->code);
 }
 
-void td_onertt_incarnation_write(const struct td_ike *ike, struct td_ike_chain *chain)
+void td_onertt_incarnation_write(const struct td_ike_peer *peer, struct td_ike_chain *chain)
 {
 	uint8_t bytes[8];
 	struct td_writer writer = {.data = bytes, .capacity = sizeof(bytes)};
 
-	td_writer_u64(&writer, ike->incarnation);
+	td_writer_u64(&writer, peer->ike->incarnation + peer->lives);
 	td_ike_notify_write(chain, TD_IKE_PROTO_NONE, nothing, TD_N_INCARNATION, td_writer_bytes_of(&writer));
 }
 

@@ -129,6 +129,20 @@ struct td_ike_sa *td_onertt_continued(struct td_ike_sa *sa)
 	return NULL;
 }
 
+// A session has ended here, and the peer may not know it: with the next one it hears that none of before is
+// left.
+static void life_count(const struct td_ike_sa *sa)
+{
+	const struct td_ike_sa *other;
+
+	if (!sa->peer || sa->established_ns == 0)
+		return;
+	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
+		if (other != sa && other->established_ns != 0)
+			return;
+	sa->peer->lives++;
+}
+
 void td_onertt_free(struct td_ike_sa *sa, const char *reason)
 {
 	struct td_onertt *session = sa->onertt;
@@ -136,6 +150,7 @@ void td_onertt_free(struct td_ike_sa *sa, const char *reason)
 
 	if (!session)
 		return;
+	life_count(sa);
 	// What it should have gone on for cannot go on.
 	old = session->attempt && sa->peer ? td_onertt_continued(sa) : NULL;
 	td_onertt_attempt_free(sa);
