@@ -129,13 +129,13 @@ struct td_ike_sa *td_onertt_continued(struct td_ike_sa *sa)
 	return NULL;
 }
 
-// A session has ended here, and the peer may not know it: with the next one it hears that none of before is
-// left.
+// A session is given up, because no other goes on for it, and the peer may not know: with the next one it
+// hears that none of before is left.
 static void life_count(const struct td_ike_sa *sa)
 {
 	const struct td_ike_sa *other;
 
-	if (!sa->peer || sa->established_ns == 0)
+	if (!sa->peer)
 		return;
 	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
 		if (other != sa && other->established_ns != 0)
@@ -150,7 +150,6 @@ void td_onertt_free(struct td_ike_sa *sa, const char *reason)
 
 	if (!session)
 		return;
-	life_count(sa);
 	// What it should have gone on for cannot go on.
 	old = session->attempt && sa->peer ? td_onertt_continued(sa) : NULL;
 	td_onertt_attempt_free(sa);
@@ -159,9 +158,11 @@ void td_onertt_free(struct td_ike_sa *sa, const char *reason)
 	td_freshness_wipe(&session->freshness);
 	free(session);
 	sa->onertt = NULL;
-	if (old)
+	if (old) {
+		life_count(old);
 		td_ike_sa_close(
 		    old, "ike_dead", reason ? reason : "its session has ended, and no other begins");
+	}
 }
 
 // ---- messages ---------------------------------------------------------------------------------
