@@ -3,11 +3,14 @@
 
 import re
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 1 << 20
 PAGE_BYTES = 4096
 PAGES_AT_ONCE = 1 << 20
 HELD_OR_NOT = re.compile(rb"[\x40-\xff]+|[\x00-\x3f]+", re.DOTALL)
+# AddressSanitizer maps terabytes of shadow, which hold no byte of the program's: to ask about each of its pages takes a minute.
+SHADOW_BYTES = 1 << 40
 NEEDLE_BYTES = 16  # of a longer secret the beginning is looked for: a part of it that is left is too much, too
+ZEROS = bytes(CHUNK_BYTES + NEEDLE_BYTES)
 
 
 def regions(pid):
@@ -16,7 +19,9 @@ def regions(pid):
         for line in maps:
             found = re.match(r"([0-9a-f]+)-([0-9a-f]+) (r...)", line)
             if found and not line.rstrip().endswith(("[vvar]", "[vsyscall]")):
-                yield int(found.group(1), 16), int(found.group(2), 16)
+                first, end = int(found.group(1), 16), int(found.group(2), 16)
+                if end - first < SHADOW_BYTES:
+                    yield first, end
 
 
 def held(pagemap, first, end):
@@ -48,6 +53,8 @@ def search(pid, secrets):
                     # The last bytes of a chunk begin what ends in the next one.
                     chunk = memory.read(min(CHUNK_BYTES + NEEDLE_BYTES - 1, end - start))
                 except OSError:  # a device, or gone meanwhile
+                    continue
+                if ZEROS.startswith(chunk):  # as most of what DPDK reserves: that is told at once
                     continue
                 for needle in names:  # one by one that is quicker than a pattern of them all
                     at = chunk.find(needle)
