@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/ike/crypto.h"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
 
 #include <errno.h>
@@ -10,48 +9,138 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PRF_PLUS_OUTPUTS_MAX 255u // RFC 7296 2.13: the counter is one byte
+#define BLOCK_MAX_BYTES 128
+// ipad and opad of RFC 2104, on eight bytes at once.
+#define INNER 0x3636363636363636u
+#define OUTER 0x5c5c5c5c5c5c5c5cu
+
+enum digest { SHA2_256, SHA2_384, SHA2_512, SHA1, DIGESTS };
 
 struct prf {
 	uint16_t id;
-	unsigned bytes;
-	const char *digest;
+	enum digest digest;
+	unsigned bytes, block_bytes;
 };
 
 static const struct prf prfs[] = {
-    {TD_PRF_SHA2_256, 32, "SHA2-256"},
-    {TD_PRF_SHA2_384, 48, "SHA2-384"},
-    {TD_PRF_SHA2_512, 64, "SHA2-512"},
+    {TD_PRF_SHA2_256, SHA2_256, 32, 64},
+    {TD_PRF_SHA2_384, SHA2_384, 48, 128},
+    {TD_PRF_SHA2_512, SHA2_512, 64, 128},
 };
 
-// HMACs that have their digest but no key yet, one for each row of prfs, and the digests that are used
-// without a key. To fetch them by name for each use would cost more than hashing a short message. Written
-// once, NULL where libcrypto failed.
-static EVP_MAC_CTX *keyless[COUNT(prfs)];
-static EVP_MD *sha1, *sha256;
+// ---- digests ----------------------------------------------------------------------------------
+
+// To fetch them by name for each use would cost more than hashing a short message. Written once, NULL where
+// libcrypto failed.
+static EVP_MD *digests[DIGESTS];
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-
-static EVP_MAC_CTX *keyless_create(EVP_MAC *hmac, const char *digest)
-{
-	OSSL_PARAM params[] = {
-	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)digest, 0), OSSL_PARAM_END};
-	EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac);
-
-	if (context && EVP_MAC_CTX_set_params(context, params) == 1)
-		return context;
-	EVP_MAC_CTX_free(context);
-	return NULL;
-}
+// One for each digest, made when it is needed first, as long as its thread lives. Between two uses it holds
+// no more than the digest that it gave last; start() wipes that, too.
+static _Thread_local EVP_MD_CTX *contexts[DIGESTS];
 
 static void fetch(void)
 {
-	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	static const char *const names[DIGESTS] = {"SHA2-256", "SHA2-384", "SHA2-512", "SHA1"};
 
-	for (size_t i = 0; hmac && i < COUNT(prfs); i++)
-		keyless[i] = keyless_create(hmac, prfs[i].digest);
-	EVP_MAC_free(hmac);
-	sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
-	sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+	for (unsigned i = 0; i < DIGESTS; i++)
+		digests[i] = EVP_MD_fetch(NULL, names[i], NULL);
 }
+
+static bool start(enum digest digest)
+{
+	pthread_once(&fetched, fetch);
+	if (!contexts[digest])
+		contexts[digest] = EVP_MD_CTX_new();
+	return contexts[digest] && digests[digest] &&
+	       EVP_DigestInit_ex2(contexts[digest], digests[digest], NULL) == 1;
+}
+
+static bool update(enum digest digest, const struct td_bytes *parts, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (parts[i].length > 0 &&
+		    EVP_DigestUpdate(contexts[digest], parts[i].data, parts[i].length) != 1)
+			return false;
+	return true;
+}
+
+static bool finish(enum digest digest, uint8_t *out)
+{
+	return EVP_DigestFinal_ex(contexts[digest], out, NULL) == 1;
+}
+
+static int hash(enum digest digest, const struct td_bytes *parts, unsigned count, uint8_t *out)
+{
+	return start(digest) && update(digest, parts, count) && finish(digest, out) ? 0 : -EIO;
+}
+
+int td_sha1(const struct td_bytes *parts, unsigned count, uint8_t out[20])
+{
+	return hash(SHA1, parts, count, out);
+}
+
+int td_sha256(const struct td_bytes *parts, unsigned count, uint8_t out[32])
+{
+	return hash(SHA2_256, parts, count, out);
+}
+
+// ---- HMAC (RFC 2104) --------------------------------------------------------------------------
+
+// On digests, because the HMAC of libcrypto 3.0 allocates some twenty times for a key and takes twice as
+// long: a handshake asks for dozens of short ones.
+struct hmac {
+	const struct prf *prf;
+	uint64_t pad[BLOCK_MAX_BYTES / sizeof(uint64_t)]; // the key, with INNER on all of a block
+};
+
+static void pad_change(struct hmac *hmac, uint64_t change)
+{
+	for (unsigned i = 0; i < COUNT(hmac->pad); i++)
+		hmac->pad[i] ^= change;
+}
+
+static bool hmac_key(struct hmac *hmac, const struct prf *prf, struct td_bytes key)
+{
+	bool good = true;
+
+	*hmac = (struct hmac){.prf = prf};
+	// A key of more than a block counts as its digest.
+	if (key.length > prf->block_bytes)
+		good = start(prf->digest) && update(prf->digest, &key, 1) &&
+		       finish(prf->digest, (uint8_t *)hmac->pad);
+	else if (key.length > 0)
+		memcpy(hmac->pad, key.data, key.length);
+	pad_change(hmac, INNER);
+	return good;
+}
+
+static bool hmac_start(const struct hmac *hmac)
+{
+	const struct td_bytes pad = {(const uint8_t *)hmac->pad, hmac->prf->block_bytes};
+
+	return start(hmac->prf->digest) && update(hmac->prf->digest, &pad, 1);
+}
+
+// Ready for another one under the same key.
+static bool hmac_finish(struct hmac *hmac, uint8_t *out)
+{
+	const struct td_bytes inner = {out, hmac->prf->bytes};
+	enum digest digest = hmac->prf->digest;
+	bool good = finish(digest, out);
+
+	pad_change(hmac, INNER ^ OUTER);
+	good = good && hmac_start(hmac) && update(digest, &inner, 1) && finish(digest, out);
+	pad_change(hmac, INNER ^ OUTER);
+	return good;
+}
+
+static void hmac_end(struct hmac *hmac)
+{
+	(void)start(hmac->prf->digest); // what it gave last is a key
+	td_wipe(hmac, sizeof(*hmac));
+}
+
+// ---- PRF --------------------------------------------------------------------------------------
 
 static const struct prf *find(uint16_t id)
 {
@@ -59,37 +148,6 @@ static const struct prf *find(uint16_t id)
 		if (prfs[i].id == id)
 			return &prfs[i];
 	return NULL;
-}
-
-// An HMAC with its key; NULL when libcrypto fails.
-static EVP_MAC_CTX *keyed(const struct prf *prf, struct td_bytes key)
-{
-	const uint8_t *bytes =
-	    key.data ? key.data : (const uint8_t *)""; // NULL would mean "the key of before"
-	EVP_MAC_CTX *context = NULL;
-
-	pthread_once(&fetched, fetch);
-	if (keyless[prf - prfs])
-		context = EVP_MAC_CTX_dup(keyless[prf - prfs]);
-	if (context && EVP_MAC_init(context, bytes, key.length, NULL) == 1)
-		return context;
-	EVP_MAC_CTX_free(context);
-	return NULL;
-}
-
-static bool update(EVP_MAC_CTX *context, const struct td_bytes *parts, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (parts[i].length > 0 && EVP_MAC_update(context, parts[i].data, parts[i].length) != 1)
-			return false;
-	return true;
-}
-
-static bool finish(EVP_MAC_CTX *context, const struct prf *prf, uint8_t *out)
-{
-	size_t length;
-
-	return EVP_MAC_final(context, out, &length, prf->bytes) == 1 && length == prf->bytes;
 }
 
 unsigned td_prf_bytes(uint16_t prf)
@@ -102,25 +160,27 @@ unsigned td_prf_bytes(uint16_t prf)
 int td_prf(uint16_t prf, struct td_bytes key, const struct td_bytes *parts, unsigned count, uint8_t *out)
 {
 	const struct prf *found = find(prf);
-	EVP_MAC_CTX *context = found ? keyed(found, key) : NULL;
-	bool done = context && update(context, parts, count) && finish(context, found, out);
+	struct hmac hmac;
+	bool done;
 
-	EVP_MAC_CTX_free(context);
+	if (!found)
+		return -EIO;
+	done = hmac_key(&hmac, found, key) && hmac_start(&hmac) && update(found->digest, parts, count) &&
+	       hmac_finish(&hmac, out);
+	hmac_end(&hmac);
 	return done ? 0 : -EIO;
 }
 
 // One output: prf(K, previous | parts | counter).
-static bool step(EVP_MAC_CTX *context, const struct prf *prf, const struct td_bytes *parts, unsigned count,
-    uint8_t counter, uint8_t *block)
+static bool step(
+    struct hmac *hmac, const struct td_bytes *parts, unsigned count, uint8_t counter, uint8_t *block)
 {
-	const struct td_bytes previous = {block, counter == 1 ? 0 : prf->bytes};
+	const struct td_bytes previous = {block, counter == 1 ? 0 : hmac->prf->bytes};
 	const struct td_bytes last = {&counter, 1};
+	enum digest digest = hmac->prf->digest;
 
-	// The key of before is set again, which costs no more than two copies of a hash state.
-	if (counter > 1 && EVP_MAC_init(context, NULL, 0, NULL) != 1)
-		return false;
-	return update(context, &previous, 1) && update(context, parts, count) && update(context, &last, 1) &&
-	       finish(context, prf, block);
+	return hmac_start(hmac) && update(digest, &previous, 1) && update(digest, parts, count) &&
+	       update(digest, &last, 1) && hmac_finish(hmac, block);
 }
 
 int td_prf_plus(uint16_t prf, struct td_bytes key, const struct td_bytes *parts, unsigned count, uint8_t *out,
@@ -128,48 +188,24 @@ int td_prf_plus(uint16_t prf, struct td_bytes key, const struct td_bytes *parts,
 {
 	const struct prf *found = find(prf);
 	uint8_t block[TD_PRF_MAX_BYTES];
+	struct hmac hmac;
 	size_t done = 0;
 	bool good;
 
 	if (!found || length > (size_t)PRF_PLUS_OUTPUTS_MAX * found->bytes)
 		return -EIO;
-	EVP_MAC_CTX *context = keyed(found, key);
-	good = context != NULL;
+	good = hmac_key(&hmac, found, key);
 	for (unsigned counter = 1; good && done < length; counter++) {
 		size_t piece = length - done < found->bytes ? length - done : found->bytes;
 
-		good = step(context, found, parts, count, (uint8_t)counter, block);
+		good = step(&hmac, parts, count, (uint8_t)counter, block);
 		if (good)
 			memcpy(out + done, block, piece);
 		done += piece;
 	}
-	EVP_MAC_CTX_free(context);
+	hmac_end(&hmac);
 	td_wipe(block, sizeof(block));
 	if (!good)
 		td_wipe(out, length);
 	return good ? 0 : -EIO;
-}
-
-static int hash(const EVP_MD *digest, const struct td_bytes *parts, unsigned count, uint8_t *out)
-{
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool good = context && digest && EVP_DigestInit_ex2(context, digest, NULL) == 1;
-
-	for (unsigned i = 0; good && i < count; i++)
-		good = EVP_DigestUpdate(context, parts[i].data, parts[i].length) == 1;
-	good = good && EVP_DigestFinal_ex(context, out, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	return good ? 0 : -EIO;
-}
-
-int td_sha1(const struct td_bytes *parts, unsigned count, uint8_t out[20])
-{
-	pthread_once(&fetched, fetch);
-	return hash(sha1, parts, count, out);
-}
-
-int td_sha256(const struct td_bytes *parts, unsigned count, uint8_t out[32])
-{
-	pthread_once(&fetched, fetch);
-	return hash(sha256, parts, count, out);
 }
