@@ -3,8 +3,6 @@
 
 #include "control/onertt/internal.h"
 
-#include <openssl/evp.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,12 +142,9 @@ static int noise_start(struct td_ike_sa *sa)
 	int ret;
 
 	td_x25519_free(&attempt->own);
-	if (pattern == TD_NOISE_IK) {
-		attempt->own = config->own->pair;
-		EVP_PKEY_up_ref(attempt->own.key);
-	}
-	ret = td_noise_start(noise, &setup);
-
+	ret = pattern == TD_NOISE_IK ? td_x25519_copy(&config->own->pair, &attempt->own) : 0;
+	if (ret == 0)
+		ret = td_noise_start(noise, &setup);
 	if (ret == 0 && pattern == TD_NOISE_NKPSK2)
 		ret = td_noise_psk_set(noise, &config->secret);
 	return ret;

@@ -61,17 +61,28 @@ static int hkdf(const struct td_secret *chaining_key, struct td_bytes input, uns
 	                    (size_t)outputs * TD_NOISE_KEY_BYTES);
 }
 
+// Whether the token under way is the last one before something is sealed: else its key is replaced unused.
+static bool key_is_used(const struct td_noise *noise)
+{
+	enum token next = patterns[noise->pattern].messages[noise->message - 1][noise->token + 1];
+
+	return next == S || next == END;
+}
+
 // MixKey, or with a hash MixKeyAndHash.
 static int mix_key(struct td_noise *noise, const struct td_secret *input, bool and_hash)
 {
 	uint8_t out[HKDF_OUTPUTS_MAX][TD_NOISE_KEY_BYTES];
-	int result = hkdf(&noise->chaining_key, secret_bytes(input), and_hash ? 3 : 2, out);
+	unsigned outputs = and_hash ? 3 : key_is_used(noise) ? 2 : 1;
+	int result = hkdf(&noise->chaining_key, secret_bytes(input), outputs, out);
 
 	if (result == 0 && and_hash)
 		result = mix_hash(noise, (struct td_bytes){out[1], sizeof(out[1])});
 	if (result == 0) {
 		secret_set(&noise->chaining_key, out[0]);
-		secret_set(&noise->key, out[and_hash ? 2 : 1]);
+		td_secret_wipe(&noise->key);
+		if (outputs > 1)
+			secret_set(&noise->key, out[outputs - 1]);
 		noise->nonce = 0;
 	}
 	td_wipe(out, sizeof(out));

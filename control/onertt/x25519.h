@@ -9,9 +9,10 @@
 
 #define TD_X25519_BYTES 32
 
-// A key pair of ours. Shared by every handshake that uses it: nobody changes it.
+// A key pair of ours, used by one thread only: libcrypto keeps in it with whom it agrees.
 struct td_x25519 {
 	EVP_PKEY *key; // owned; libcrypto wipes it
+	EVP_PKEY_CTX *agreement; // owned
 	uint8_t public_key[TD_X25519_BYTES];
 };
 
@@ -20,6 +21,8 @@ int td_x25519_make(const struct td_secret *private_key, struct td_x25519 *pair);
 // The same where the public key is known already, which saves a multiplication.
 int td_x25519_import(
     const struct td_secret *private_key, const uint8_t public_key[TD_X25519_BYTES], struct td_x25519 *pair);
+// Another owner of the same key pair; freed like the first. Returns 0 or -EIO.
+int td_x25519_copy(const struct td_x25519 *pair, struct td_x25519 *copy);
 void td_x25519_free(struct td_x25519 *pair);
 // Returns 0, -EBADMSG (the peer's key is of low order: the result would be all zeros, RFC 7748 6.1) or -EIO.
 int td_x25519_agree(
