@@ -20,7 +20,8 @@ struct classified {
 	struct rte_mbuf *plain_in[TD_BURST]; // from outside, subject to the inbound policy
 	struct rte_mbuf *transit[TD_BURST]; // from inside, subject to the outbound policy
 	unsigned esp_count, plain_in_count, transit_count;
-	rte_be32_t local; // an IPv4 address of this gateway that a packet of the burst went to, 0: none yet
+	// IPv4 addresses that a packet of the burst went to: of this gateway, and not. 0: none yet.
+	rte_be32_t local, foreign;
 };
 
 // What of the headers decides where a packet goes.
@@ -40,18 +41,20 @@ static bool is_local(struct rte_mbuf *mbuf)
 	return adjacency && adjacency->kind == TD_ADJ_LOCAL;
 }
 
-// The same for a burst from outside, most of which goes to one address of the gateway.
+// The same in a burst, most of which goes to one address.
 static inline bool is_local_of(struct rte_mbuf *mbuf, struct classified *out)
 {
-	bool ipv4 = td_ip_family(mbuf) == 4;
+	if (unlikely(td_ip_family(mbuf) != 4))
+		return is_local(mbuf);
+	rte_be32_t address = td_ipv4(mbuf)->dst_addr;
 
-	if (likely(ipv4 && out->local && td_ipv4(mbuf)->dst_addr == out->local))
-		return true;
-	if (!is_local(mbuf))
+	if (likely(address == out->foreign && address))
 		return false;
-	if (ipv4)
-		out->local = td_ipv4(mbuf)->dst_addr;
-	return true;
+	if (likely(address == out->local && address))
+		return true;
+	bool local = is_local(mbuf);
+	*(local ? &out->local : &out->foreign) = address;
+	return local;
 }
 
 static bool headers_read6(struct rte_mbuf *mbuf, struct headers *headers)
@@ -223,7 +226,7 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 static __rte_always_inline void from_inside(
     struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, struct classified *out)
 {
-	if (is_local(mbuf))
+	if (is_local_of(mbuf, out))
 		td_punt(worker, port, mbuf, td_punt_classify(mbuf));
 	else if (td_ip_is_link_scope(mbuf))
 		td_drop(worker, mbuf, TD_DROP_IP_SOURCE);
@@ -275,15 +278,18 @@ static bool is_nd(struct rte_mbuf *mbuf, const struct headers *headers)
 static __rte_always_inline void ip(
     struct td_worker *worker, uint8_t port, struct rte_mbuf *mbuf, uint8_t family, struct classified *out)
 {
+	bool outside = td_dp.ports[port].config.role == TD_ROLE_OUTSIDE;
 	struct headers headers;
 
 	if (!ip_enter(worker, mbuf, family))
 		return;
-	if (!headers_read(mbuf, &headers))
+	if (family == 4 && !outside)
+		from_inside(worker, port, mbuf, out);
+	else if (!headers_read(mbuf, &headers))
 		td_drop(worker, mbuf, TD_DROP_IP_HEADER);
 	else if (family == 6 && is_nd(mbuf, &headers))
 		td_punt(worker, port, mbuf, TD_PUNT_ARP);
-	else if (td_dp.ports[port].config.role == TD_ROLE_OUTSIDE)
+	else if (outside)
 		from_outside(worker, port, mbuf, &headers, out);
 	else
 		from_inside(worker, port, mbuf, out);
@@ -333,7 +339,7 @@ void td_classify(struct td_worker *worker, uint8_t port, struct rte_mbuf **mbufs
 	struct classified out;
 
 	out.esp_count = out.plain_in_count = out.transit_count = 0;
-	out.local = 0;
+	out.local = out.foreign = 0;
 	for (unsigned i = 0; i < count; i++) {
 		if (i + 4 < count)
 			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 4], void *));

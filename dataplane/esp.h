@@ -38,6 +38,11 @@ static inline int td_ecn_decapsulate(uint8_t outer, uint8_t inner)
 
 #define TD_ESP_AAD_MAX_BYTES 12
 
+static inline uint8_t td_esp_aad_bytes(const struct td_crypt_op *op)
+{
+	return op->esn ? 12 : 8;
+}
+
 // Additional authenticated data (RFC 4106 5): SPI and sequence number, of 32 or 64 bits. Returns its length.
 static inline uint8_t td_esp_aad(uint8_t *aad, const struct td_crypt_op *op)
 {
@@ -45,11 +50,8 @@ static inline uint8_t td_esp_aad(uint8_t *aad, const struct td_crypt_op *op)
 	rte_be32_t low = rte_cpu_to_be_32((uint32_t)op->sequence);
 
 	memcpy(aad, op->esp, 4);
-	if (op->esn) {
-		memcpy(aad + 4, &high, 4);
+	memcpy(aad + 4, op->esn ? &high : &low, 4);
+	if (op->esn)
 		memcpy(aad + 8, &low, 4);
-		return 12;
-	}
-	memcpy(aad + 4, &low, 4);
-	return 8;
+	return td_esp_aad_bytes(op);
 }

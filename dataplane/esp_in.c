@@ -546,6 +546,7 @@ static void sas_find(
     const struct td_worker *worker, struct rte_mbuf **mbufs, struct td_sa_in **sas, unsigned count)
 {
 	uint32_t spis[TD_BURST], last = 0;
+	struct td_sa_in *sa = NULL;
 
 	for (unsigned i = 0; i < count; i++) {
 		uint16_t offset = td_packet(mbufs[i])->esp_offset;
@@ -558,19 +559,25 @@ static void sas_find(
 			td_spi_table_prefetch(&worker->spi_table, spis[i]);
 		last = spis[i];
 	}
+	// The packet before is remembered in variables: what was just stored takes longer to read again. SPI
+	// 0 marks an empty slot of the table.
+	last = 0;
 	for (unsigned i = 0; i < count; i++) {
-		if (likely(i && spis[i] == spis[i - 1])) {
-			sas[i] = sas[i - 1];
-			continue;
+		if (unlikely(spis[i] != last)) {
+			last = spis[i];
+			sa = last ? td_spi_table_find(&worker->spi_table, last) : NULL;
+			if (sa)
+				td_sa_in_prefetch(sa);
 		}
-		// SPI 0 marks an empty slot of the table.
-		sas[i] = spis[i] ? td_spi_table_find(&worker->spi_table, spis[i]) : NULL;
-		if (sas[i])
-			td_sa_in_prefetch(sas[i]);
+		sas[i] = sa;
 	}
+	sa = NULL;
 	for (unsigned i = 0; i < count; i++)
-		if (unlikely(i == 0 || sas[i] != sas[i - 1]) && sas[i])
-			td_sa_in_prefetch_more(sas[i]);
+		if (unlikely(sas[i] != sa)) {
+			sa = sas[i];
+			if (sa)
+				td_sa_in_prefetch_more(sa);
+		}
 }
 
 void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)

@@ -418,33 +418,40 @@ static void packet_seal(
 static void sas_find(
     const struct td_worker *worker, struct rte_mbuf **mbufs, struct td_sa_out **sas, unsigned count)
 {
-	const struct td_dp_tunnel *tunnels[TD_BURST];
+	const struct td_dp_tunnel *tunnels[TD_BURST], *tunnel = NULL;
+	struct td_sa_out *sa = NULL;
 	uint32_t last = UINT32_MAX;
 
+	// The packet before is remembered in a variable: what was just stored takes longer to read again.
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t id = td_packet(mbufs[i])->tunnel;
 
-		if (likely(id == last)) {
-			tunnels[i] = tunnels[i - 1];
-			continue;
+		if (unlikely(id != last)) {
+			last = id;
+			tunnel = td_tunnel_at(id);
+			rte_prefetch0(tunnel);
 		}
-		last = id;
-		tunnels[i] = td_tunnel_at(id);
-		rte_prefetch0(tunnels[i]);
+		tunnels[i] = tunnel;
 	}
+	tunnel = NULL;
 	for (unsigned i = 0; i < count; i++) {
-		if (likely(i && tunnels[i] == tunnels[i - 1])) {
-			sas[i] = sas[i - 1];
-			continue;
+		if (unlikely(tunnels[i] != tunnel)) {
+			tunnel = tunnels[i];
+			// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is
+			// complete.
+			sa = tunnel ? __atomic_load_n(&tunnel->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
+			if (sa)
+				td_sa_out_prefetch(sa);
 		}
-		// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is complete.
-		sas[i] = tunnels[i] ? __atomic_load_n(&tunnels[i]->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
-		if (sas[i])
-			td_sa_out_prefetch(sas[i]);
+		sas[i] = sa;
 	}
+	sa = NULL;
 	for (unsigned i = 0; i < count; i++)
-		if (unlikely(i == 0 || sas[i] != sas[i - 1]) && sas[i])
-			td_sa_out_prefetch_more(sas[i]);
+		if (unlikely(sas[i] != sa)) {
+			sa = sas[i];
+			if (sa)
+				td_sa_out_prefetch_more(sa);
+		}
 }
 
 void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
