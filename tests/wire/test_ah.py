@@ -123,9 +123,10 @@ class AhTestCase(GatewayTestCase):
             self.assertEqual(self.inside.expect_packet(forwarded(inner)), [])
 
     def passes(self, sa, outer, inner):
-        """The packet is accepted."""
+        """The packet is accepted, and the control thread knows that the SA is in use."""
         self.outside.send(outer)
         self.assertEqual(self.inside.expect_packet(forwarded(inner)), [])
+        self.eventually(lambda: self.gateway.sa_state(sa, "in")["state"], "active")
 
     def refused(self, sa, packets, reason, tunnel="4in4"):
         """Each packet is dropped for the reason and changes nothing of the SA, which goes on."""

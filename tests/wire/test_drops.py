@@ -20,6 +20,7 @@ class InboundDropTest(GatewayTestCase):
         self.sa = self.gateway.add_in()
         for _ in range(3):
             self.pass_in(self.sa)
+        self.eventually(lambda: self.state()["state"], "active")
 
     def state(self):
         row = self.gateway.sa_state(self.sa, "in")
