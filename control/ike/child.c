@@ -34,12 +34,28 @@ struct td_ike_child *td_ike_child_find_out(struct td_ike_sa *sa, uint32_t spi_ou
 	return NULL;
 }
 
+void td_ike_child_overtaken(struct td_ike_child *child)
+{
+	child->replaced = true;
+	td_life_rekey_moot(child->life);
+}
+
+// The peer may delete a successor because it could not install it. Then what that was made of goes on, and is
+// replaced some other time.
+static void predecessors_revive(struct td_life_child *before)
+{
+	for (; before; before = before->predecessor) {
+		struct td_ike_child *child = before->negotiator;
+
+		if (child && !td_life_child_has_successor(before))
+			child->replaced = false;
+	}
+}
+
 void td_ike_child_forget(struct td_ike_child *child, bool by_peer)
 {
-	struct td_life_child *life = child->life;
-	struct td_ike_sa *sa = child->sa;
-
-	struct td_ike_sa *other;
+	struct td_life_child *life = child->life, *before = life->predecessor;
+	struct td_ike_sa *sa = child->sa, *other;
 
 	TAILQ_REMOVE(&sa->children, child, of_sa);
 	td_ike_tasks_forget_child(sa, child);
@@ -54,6 +70,7 @@ void td_ike_child_forget(struct td_ike_child *child, bool by_peer)
 	life->negotiator = NULL;
 	free(child);
 	td_life_child_deleted(life, by_peer);
+	predecessors_revive(before);
 }
 
 // ---- keys -------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ static void again_later(struct td_ike_sa *sa, struct td_ike_task *task)
 
 	if (task->rival || (task->kind == TD_TASK_REKEY_CHILD && !task->child)) {
 		if (task->child)
-			task->child->replaced = true;
+			td_ike_child_overtaken(task->child);
 		td_ike_task_free(task);
 		return;
 	}
@@ -144,7 +144,7 @@ static void create_refused(
 		        : TD_FAIL_PERMANENT,
 		    error.reason);
 	else if (old)
-		old->replaced = true;
+		td_ike_child_overtaken(old);
 	td_ike_task_free(task);
 }
 

@@ -355,6 +355,8 @@ void td_ike_tasks_run(struct td_ike_sa *sa)
 		// What is there already, or gone, needs nothing.
 		if (ret != -EALREADY)
 			td_ike_task_failed(task, TD_FAIL_TEMPORARY, strerror(-ret));
+		else if (task->kind == TD_TASK_REKEY_CHILD && task->child)
+			td_life_rekey_moot(task->child->life);
 		td_ike_task_free(task);
 	}
 }

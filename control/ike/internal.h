@@ -69,7 +69,7 @@ struct td_ike_child {
 	uint32_t spi_in, spi_out;
 	bool rekeying; // our request is under way
 	bool erasing; // our DELETE waits or is under way
-	bool replaced; // a successor is installed
+	bool replaced; // a successor is installed, and not deleted again
 	bool rekey_lost, erase_lost; // wishes of the lifecycle that there was no memory for
 	bool redundant; // it lost against a sibling: erased as soon as that is active
 	struct td_ike_nonce lowest; // of the two nonces that made it
@@ -328,7 +328,8 @@ static inline uint64_t td_ike_own_spi(const struct td_ike_sa *sa)
 // ---- child.c: children of an IKE SA -----------------------------------------------------------------
 
 struct td_ike_child *td_ike_child_find_out(struct td_ike_sa *sa, uint32_t spi_out);
-void td_ike_child_link(struct td_ike_sa *sa, struct td_ike_child *child);
+// The peer has made its successor while this side wanted to.
+void td_ike_child_overtaken(struct td_ike_child *child);
 // The peer has deleted it or acknowledged our DELETE, or the IKE SA ended: the lifecycle drains it.
 void td_ike_child_forget(struct td_ike_child *child, bool by_peer);
 // What both sides of an exchange have agreed on.

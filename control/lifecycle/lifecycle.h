@@ -243,6 +243,10 @@ enum td_life_failure {
 void td_life_create_failed(
     struct td_life_tunnel *tunnel, unsigned slot, enum td_life_failure failure, const char *reason);
 void td_life_rekey_failed(struct td_life_child *child, enum td_life_failure failure, const char *reason);
+// The same without a failure: there was nothing to ask the peer for. It is asked for again when there is.
+void td_life_rekey_moot(struct td_life_child *child);
+// What was made of the child by rekeys, pending or active, is there still.
+bool td_life_child_has_successor(const struct td_life_child *child);
 
 // ---- from the data plane ----------------------------------------------------------------------
 

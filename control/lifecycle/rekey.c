@@ -97,6 +97,12 @@ void td_life_rekey_review(struct td_life_slot *slot)
 			rekey_later(child, TD_FAIL_TEMPORARY);
 }
 
+void td_life_rekey_moot(struct td_life_child *child)
+{
+	child->rekeying = false;
+	td_life_rekey_review(td_life_slot_of(child));
+}
+
 void td_life_rekey_failed(struct td_life_child *child, enum td_life_failure failure, const char *reason)
 {
 	struct td_life_entry *entry = td_life_entry_of(child);

@@ -221,14 +221,19 @@ void td_life_surplus_due(void *context)
 		negotiator->erase(negotiator->context, child);
 }
 
-bool td_life_child_is_superseded(const struct td_life_child *child)
+bool td_life_child_has_successor(const struct td_life_child *child)
 {
 	const struct td_life_child *other;
 
 	for (other = td_life_slot_of(child)->children; other != NULL; other = other->next)
 		if (td_life_child_lives(other) && descends(other, child))
 			return true;
-	return surplus(child);
+	return false;
+}
+
+bool td_life_child_is_superseded(const struct td_life_child *child)
+{
+	return td_life_child_has_successor(child) || surplus(child);
 }
 
 // ---- a slot as a whole ------------------------------------------------------------------------

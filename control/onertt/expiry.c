@@ -164,7 +164,7 @@ static void task_keep(struct td_ike_sa *sa)
 	    (task->kind == TD_TASK_REKEY_CHILD && !task->child) ||
 	    (task->kind == TD_TASK_CREATE && !task->tunnel)) {
 		if (task->child)
-			task->child->replaced = true;
+			td_ike_child_overtaken(task->child);
 		td_ike_task_free(task);
 		return;
 	}

@@ -170,12 +170,14 @@ static int many_run(const struct arguments *arguments)
 	    (double)all.sum.simulated_ns / 3.6e9);
 	(void)printf(
 	    "packets lost with an excuse: %llu receiver restarted, %llu peer given up, %llu taken down, "
-	    "%llu sent before proof on a first child, %llu on one whose predecessor had to end\n",
+	    "%llu sent before proof on a first child, %llu on one whose predecessor had to end, %llu not "
+	    "installed\n",
 	    (unsigned long long)all.sum.excused[SIM_EXCUSE_RESTART],
 	    (unsigned long long)all.sum.excused[SIM_EXCUSE_DEAD],
 	    (unsigned long long)all.sum.excused[SIM_EXCUSE_OPERATOR],
 	    (unsigned long long)all.sum.excused[SIM_EXCUSE_EARLY],
-	    (unsigned long long)all.sum.excused[SIM_EXCUSE_HARD]);
+	    (unsigned long long)all.sum.excused[SIM_EXCUSE_HARD],
+	    (unsigned long long)all.sum.excused[SIM_EXCUSE_REFUSED]);
 	return all.failed != 0;
 }
 

@@ -126,12 +126,16 @@ static int install(
 	struct sim_node *node = context;
 	struct sim_sa *sa = sim_sa_find(node, offer->spi_in);
 
-	(void)error;
 	if (!sa || sa->state != SIM_SA_RESERVED || sa->incarnation != node->incarnation ||
 	    sa->end->tunnel != offer->tunnel) {
 		sim_fail(node->world, "%c installed SPI %x, which is not reserved", sim_letter(node),
 		    offer->spi_in);
 		return -EINVAL;
+	}
+	if (node->refusals > 0) {
+		node->refusals--;
+		sa->excuse = SIM_EXCUSE_REFUSED;
+		return td_error_set(error, -ENOSPC, NULL, NULL, "there is no room for the SAs");
 	}
 	if (offer->key_in->length == 0 || td_secret_equal(offer->key_in, offer->key_out))
 		sim_fail(node->world, "%c: the keys of SPI %x are bad", sim_letter(node), offer->spi_in);

@@ -344,11 +344,15 @@ static void go_wrong(struct story *story)
 			sim_end_up(end);
 		else
 			sim_end_down(end);
-	} else if (end->tunnel && kind < 95) {
+	} else if (end->tunnel && kind < 93) {
 		sim_trace(world, "%c  operator: tunnel %u is configured anew", sim_letter(end->node),
 		    end->link->index);
 		sim_end_remove(end);
 		(void)sim_end_add(end);
+	} else if (kind < 97) {
+		end->node->refusals = (unsigned)sim_random_between(&world->random, 1, 3);
+		sim_trace(world, "%c  its data plane has no room for %u children", sim_letter(end->node),
+		    end->node->refusals);
 	} else {
 		sim_wall_set(end->node, &world->random);
 		sim_trace(world, "%c  the system's clock is set", sim_letter(end->node));
@@ -380,6 +384,8 @@ static void heal(struct story *story)
 		world->healed_ns = world->now_ns;
 	world->weather = (struct sim_weather){.delay_min_ns = SIM_MS / 10, .delay_max_ns = SIM_MS};
 	memset(world->cut_until_ns, 0, sizeof(world->cut_until_ns));
+	for (unsigned i = 0; i < world->node_count; i++)
+		world->nodes[i].refusals = 0;
 	for (unsigned i = 0; i < world->link_count; i++)
 		for (unsigned e = 0; e < 2; e++)
 			if (world->links[i].ends[e].down)

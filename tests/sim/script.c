@@ -312,6 +312,8 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		nonces_set(run, end->node, value);
 	else if (strncmp(what, "unsealed", length) == 0)
 		sim_fault_seals(end->node, (unsigned)strtoul(value, NULL, 10));
+	else if (strncmp(what, "uninstalled", length) == 0)
+		end->node->refusals = (unsigned)strtoul(value, NULL, 10);
 	else if (strncmp(what, "untasked", length) == 0)
 		sim_fault_tasks(end->node, (unsigned)strtoul(value, NULL, 10));
 	else

@@ -27,6 +27,7 @@
 //
 //   A:unsealed=N               A has no memory for its next N messages
 //   A:untasked=N               for its next N tasks (liveness aside)
+//   A:uninstalled=N            A's data plane has no room for its next N children
 //   A:turn                     A has its Diffie-Hellman groups in another order from now on
 //   A:anybody                  another peer of A's, found first, takes any identity with the key of B
 //

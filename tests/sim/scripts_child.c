@@ -77,6 +77,25 @@ const struct sim_script sim_scripts_child[] = {
         "A:rekey A>create? B>create! wait=20 A:rekey wait=1 A>info? B>info! A>create? B>create! A>info? "
         "B>info!",
         'A'},
+    {"the initiator cannot install the successor: it asks again", 0,
+        "A:rekey A>create? A:uninstalled=1 B:children=2 B>create! A:children=1 A>info?(D(ESP) B>info! "
+        "B:children=1 wait=300 A>create?(REKEY_SA) B:children=2 B>create! A>info? B>info!",
+        'A'},
+    {"the initiator cannot install the successor: the responder may ask, too", 0,
+        "A:rekey A>create? A:uninstalled=1 B>create! A>info?(D(ESP) B>info! B:rekey B>create?(REKEY_SA) "
+        "A:children=2 A>create! B>info? A>info!",
+        'B'},
+    {"the initiator cannot install the successor that the responder wanted, too", SCRIPT_LIVENESS,
+        "wait=1200 A>info? B>info! B:rekey A:rekey A>create? A:uninstalled=1 B>create! B>info? A>info! "
+        "wait=1 "
+        "B:none A>info?(D(ESP) B>info! wait=300 B>create?(REKEY_SA)",
+        0},
+    {"a collision whose winner cannot be installed", 0,
+        NONCES_B_REQUEST COLLIDE "A:uninstalled=1 B>create! A>create! wait=5", 0},
+    {"the responder cannot install the successor: it is asked again", 0,
+        "A:rekey B:uninstalled=1 A>create? B>create!(TEMPORARY_FAILURE) B:children=1 wait=500 "
+        "A>create?(REKEY_SA) B:children=2 B>create! A>info? B>info!",
+        'A'},
     {"children of workers", SCRIPT_WORKERS, "rest A:rekey B:rekey", 0},
 
     // ---- both sides rekey

@@ -53,6 +53,7 @@ enum sim_excuse {
 	// (TD_LIFE_FIRST_QUIET_NS).
 	SIM_EXCUSE_EARLY,
 	SIM_EXCUSE_HARD, // the same with the successor of a child that had reached its hard limit
+	SIM_EXCUSE_REFUSED, // the receiver could not install it; the DELETE that says so may be late
 	SIM_EXCUSES,
 };
 
@@ -154,6 +155,7 @@ struct sim_node {
 	struct sim_sa *sas[SIM_SPI_BUCKETS];
 	uint32_t spi_first;
 	unsigned reserved, installed;
+	unsigned refusals; // so many of its next children find no room in the data plane
 	unsigned broken; // rule that this node breaks, 0: none
 	const uint8_t *nonce_bytes; // first bytes of the next nonces, for scripts; NULL: random
 	unsigned nonce_count;
