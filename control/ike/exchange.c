@@ -54,7 +54,7 @@ static void retransmit_due(void *context)
 		return;
 	}
 	ike->stats.retransmitted++;
-	td_ike_packets_repeat(sa, &exchange->packets);
+	td_ike_packets_repeat(sa, &sa->path, &exchange->packets);
 	// Growing by half: with a request that hurries the pace stays.
 	if (td_ike_now(ike) >= exchange->hurry_until_ns)
 		exchange->wait_ns += exchange->wait_ns / 2;
@@ -201,7 +201,7 @@ void td_ike_answer_notify(struct td_ike_sa *sa, uint8_t exchange, uint16_t notif
 	td_ike_answer(sa, exchange, &chain);
 }
 
-void td_ike_answer_again(struct td_ike_sa *sa)
+void td_ike_answer_again(struct td_ike_sa *sa, const struct td_path *path)
 {
 	struct td_ike_child *child;
 
@@ -214,7 +214,9 @@ void td_ike_answer_again(struct td_ike_sa *sa)
 	TAILQ_FOREACH (child, &sa->children, of_sa)
 		if (child->life->state == TD_CHILD_PENDING)
 			td_life_child_asked_again(child->life);
-	td_ike_packets_repeat(sa, &sa->answer);
+	// RFC 7296 2.11: to where the request came from, which may not be where the first one came from. That
+	// is not remembered: a repetition may be somebody else's copy.
+	td_ike_packets_repeat(sa, path, &sa->answer);
 }
 
 // ---- tasks ------------------------------------------------------------------------------------

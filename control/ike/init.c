@@ -480,7 +480,7 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 		// cost.
 		if (sa->handshake && td_bytes_equal(message, (struct td_bytes){sa->handshake->peer_message,
 		                                                 sa->handshake->peer_length}))
-			td_ike_answer_again(sa);
+			td_ike_answer_again(sa, path);
 		else
 			ike->stats.unexpected++;
 		return;

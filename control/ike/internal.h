@@ -400,14 +400,15 @@ void td_ike_exchange_drop(struct td_ike_sa *sa); // at the end of an SA
 // Seals the answer to the peer's request expected_id, sends it and keeps it for repetitions.
 void td_ike_answer(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *chain);
 void td_ike_answer_notify(struct td_ike_sa *sa, uint8_t exchange, uint16_t notify, struct td_bytes data);
-void td_ike_answer_again(struct td_ike_sa *sa);
+// The kept answer, to where the request came from this time.
+void td_ike_answer_again(struct td_ike_sa *sa, const struct td_path *path);
 // packets.c: messages on the wire. Seals a chain as one datagram, or as fragments when it is too long and the
 // peer knows RFC 7383. Returns 0 or -errno.
 int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
     struct td_ike_chain *chain, struct td_ike_packets *packets);
 void td_ike_packets_send(struct td_ike_sa *sa, const struct td_ike_packets *packets);
 // The same once more, in a session with a new time.
-void td_ike_packets_repeat(struct td_ike_sa *sa, struct td_ike_packets *packets);
+void td_ike_packets_repeat(struct td_ike_sa *sa, const struct td_path *path, struct td_ike_packets *packets);
 void td_ike_packets_free(struct td_ike_packets *packets);
 int td_ike_packets_clear(struct td_ike_packets *packets, struct td_bytes message);
 // A whole message out of one fragment more. Returns 0 and *whole when it is complete (in ike->plain), -EAGAIN

@@ -41,14 +41,19 @@ int td_ike_packets_clear(struct td_ike_packets *packets, struct td_bytes message
 	return 0;
 }
 
-void td_ike_packets_send(struct td_ike_sa *sa, const struct td_ike_packets *packets)
+static void send_to(struct td_ike_sa *sa, const struct td_path *path, const struct td_ike_packets *packets)
 {
 	const uint8_t *data = packets->data;
 
 	for (unsigned i = 0; i < packets->count; i++) {
-		sa->ike->env.send(sa->ike->env.context, &sa->path, data, packets->lengths[i]);
+		sa->ike->env.send(sa->ike->env.context, path, data, packets->lengths[i]);
 		data += packets->lengths[i];
 	}
+}
+
+void td_ike_packets_send(struct td_ike_sa *sa, const struct td_ike_packets *packets)
+{
+	send_to(sa, &sa->path, packets);
 }
 
 // Bytes of an IKE message that fit one IP packet on the way to the peer.
@@ -164,7 +169,7 @@ int td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, u
 	return ret;
 }
 
-void td_ike_packets_repeat(struct td_ike_sa *sa, struct td_ike_packets *packets)
+void td_ike_packets_repeat(struct td_ike_sa *sa, const struct td_path *path, struct td_ike_packets *packets)
 {
 	const struct td_ike_plain *plain = packets->plain;
 	struct td_ike_packets again = {0};
@@ -182,7 +187,7 @@ void td_ike_packets_repeat(struct td_ike_sa *sa, struct td_ike_packets *packets)
 			*packets = again;
 		}
 	}
-	td_ike_packets_send(sa, packets);
+	send_to(sa, path, packets);
 }
 
 // ---- putting together ---------------------------------------------------------------------------

@@ -212,7 +212,7 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 			sa->ike->stats.unauthentic++;
 		else if (number <= 1 && // RFC 7383 2.6.1
 		         (number == 1 || td_onertt_fresh(sa, false, inside, first)))
-			td_ike_answer_again(sa);
+			td_ike_answer_again(sa, path);
 		return;
 	}
 	if (!message_open(sa, header, message, outer, &inside))

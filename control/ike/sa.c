@@ -22,9 +22,10 @@ struct td_ike_sa *td_ike_sa_find(struct td_ike *ike, uint64_t own_spi)
 	return NULL;
 }
 
+// Without the port: a NAT may take another one before the request comes again.
 static uint64_t init_hash(uint64_t spi_i, const struct td_path *path)
 {
-	uint64_t hash = td_hash_mix(spi_i) ^ path->remote_port;
+	uint64_t hash = td_hash_mix(spi_i);
 
 	for (unsigned i = 0; i < td_ip_length(path->remote.family); i++)
 		hash = td_hash_mix(hash ^ path->remote.bytes[i]);

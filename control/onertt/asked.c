@@ -623,7 +623,7 @@ static bool answered_again(const struct asked *asked)
 		return false;
 	if (sa->onertt && td_sha256(&asked->body, 1, digest) == 0 &&
 	    memcmp(sa->onertt->digest, digest, sizeof(digest)) == 0)
-		td_ike_answer_again(sa);
+		td_ike_answer_again(sa, asked->path);
 	else
 		asked->ike->stats.unexpected++;
 	return true;

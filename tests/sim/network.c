@@ -31,18 +31,21 @@ static struct sim_node *node_of(struct sim_world *world, const struct td_ip *ip)
 	return NULL;
 }
 
-// The NAT before node 0: others see another address and other ports.
-static void nat(const struct sim_world *world, struct sim_message *message)
+// The NAT before node 0: others see another address and other ports. False: to a port of before a rebind.
+static bool nat(const struct sim_world *world, struct sim_message *message)
 {
 	if (!world->nat_ip.family)
-		return;
+		return true;
 	if (message->from->index == 0) {
 		message->path.remote = world->nat_ip;
 		message->path.remote_port = (uint16_t)(message->path.remote_port + world->nat_shift);
 	} else if (message->to->index == 0) {
 		message->path.local = message->to->ip;
 		message->path.local_port = (uint16_t)(message->path.local_port - world->nat_shift);
+		return message->path.local_port == TD_IKE_PORT ||
+		       message->path.local_port == TD_IKE_NATT_PORT;
 	}
+	return true;
 }
 
 static struct sim_message *message_create(struct sim_node *from, struct sim_node *to,
@@ -69,7 +72,7 @@ static struct sim_message *message_create(struct sim_node *from, struct sim_node
 	    .length = length,
 	};
 	memcpy(message->data, data, length);
-	nat(from->world, message);
+	message->undeliverable = !nat(from->world, message);
 	TAILQ_INSERT_TAIL(&from->world->messages, message, all);
 	return message;
 }
@@ -123,6 +126,10 @@ void sim_network_send(struct sim_node *from, const struct td_path *path, const u
 		return;
 	world->exchanges++;
 	message = message_create(from, to, path, data, length);
+	if (message->undeliverable) {
+		sim_message_drop(message, "to a port that the NAT has given up");
+		return;
+	}
 	if (world->by_hand && world->cut_until_ns[from->index][to->index] <= world->now_ns) {
 		sim_trace_message(message, "held");
 		return;

@@ -56,6 +56,14 @@ const struct sim_script sim_scripts_ike[] = {
     {"NAT: ports float", SCRIPT_FRESH | SCRIPT_NAT, "A>init? B>init! A>auth? B>auth!", 'A'},
     {"NAT: new ports of a live peer", SCRIPT_NAT,
         "rebind A:rekey A>create? B>create! A>info? B>info! B:rekey B>create? A>create!", 0},
+    {"NAT: new ports between a request and its repetition", SCRIPT_NAT,
+        "A:rekey A>create? -B>create! rebind wait=500 A>create? B>create! A>info? B>info! B:rekey B>create? "
+        "A>create!",
+        0},
+    {"NAT: new ports between IKE_AUTH and its repetition", SCRIPT_FRESH | SCRIPT_NAT,
+        "A>init? B>init! A>auth? -B>auth! rebind wait=500 A>auth? B>auth! A:children=1 A:rekey A>create? "
+        "B>create!",
+        'A'},
     {"both sides connect at once", SCRIPT_FRESH | SCRIPT_BOTH_START,
         "A>init? B>init? B>init! A>init! A>auth? B>auth? B>auth! A>auth! wait=5", 0},
     {"both sides connect at once, B's last answer is late", SCRIPT_FRESH | SCRIPT_BOTH_START,

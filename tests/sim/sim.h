@@ -185,7 +185,7 @@ struct sim_message {
 	struct td_path path; // as the receiver sees it
 	uint64_t sent_ns;
 	unsigned number;
-	bool corrupt;
+	bool corrupt, undeliverable;
 	size_t length;
 	uint8_t data[];
 };
