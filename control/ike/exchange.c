@@ -36,6 +36,25 @@ static void retransmit_arm(struct td_ike_sa *sa)
 	    sa->ike->env.timers, &exchange->timer, next < exchange->give_up_ns ? next : exchange->give_up_ns);
 }
 
+// Nothing good came. What came instead is why.
+static void give_up(struct td_ike_sa *sa)
+{
+	const struct td_ike_handshake *handshake = sa->handshake;
+
+	// The children are the successor's, and the answer that the peer waits for is kept here.
+	if (sa->state == TD_IKE_REKEYED) {
+		td_ike_exchange_drop(sa);
+	} else if (handshake && handshake->refusal.reason[0]) {
+		struct td_error refusal = handshake->refusal;
+
+		td_ike_sa_fail(sa, handshake->failure, refusal.reason);
+	} else {
+		sa->ike->stats.dead++;
+		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead",
+		    "the peer does not answer");
+	}
+}
+
 static void retransmit_due(void *context)
 {
 	struct td_ike_sa *sa = context;
@@ -43,14 +62,7 @@ static void retransmit_due(void *context)
 	struct td_ike *ike = sa->ike;
 
 	if (td_ike_now(ike) >= exchange->give_up_ns) {
-		// The children are the successor's, and the answer that the peer waits for is kept here.
-		if (sa->state == TD_IKE_REKEYED) {
-			td_ike_exchange_drop(sa);
-			return;
-		}
-		ike->stats.dead++;
-		td_ike_sa_close(sa, sa->state == TD_IKE_CONNECTING ? "ike_failed" : "ike_dead",
-		    "the peer does not answer");
+		give_up(sa);
 		return;
 	}
 	ike->stats.retransmitted++;

@@ -32,8 +32,8 @@ struct td_ike_env {
 	// both for the one-round-trip exchange.
 	uint64_t (*wall_us)(void *context);
 	struct td_accepted *accepted;
-	// kind: "ike_up", "ike_down", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead", "child_refused".
-	// sa is NULL when there is none yet; reason may be.
+	// kind: "ike_up", "ike_down", "ike_refused", "ike_failed", "ike_rekeyed", "ike_moved", "ike_dead",
+	// "child_refused". sa is NULL when there is none yet; reason may be.
 	void (*event)(void *context, const char *kind, const struct td_ike_peer *peer,
 	    const struct td_ike_sa *sa, const char *reason);
 };

@@ -231,6 +231,19 @@ void td_ike_init_start(struct td_ike_peer *peer)
 		td_ike_sa_fail(sa, TD_FAIL_TEMPORARY, "IKE_SA_INIT could not be made");
 }
 
+// What came has no proof of its sender: the request goes on being repeated, and this is why it failed if
+// nothing better comes (RFC 7296 2.21.1). The first reason counts: whoever looks on can only be the second.
+static void refusal_note(struct td_ike_sa *sa, enum td_life_failure failure, const char *reason)
+{
+	struct td_ike_handshake *handshake = sa->handshake;
+
+	if (handshake->refusal.reason[0])
+		return;
+	(void)td_error_set(&handshake->refusal, 0, NULL, NULL, "%s", reason);
+	handshake->failure = failure;
+	td_ike_event(sa, "ike_refused", handshake->refusal.reason);
+}
+
 // The responder wants a cookie or another group. True: the request was sent again.
 static bool init_restart(struct td_ike_sa *sa, const struct td_ike_payloads *answer)
 {
@@ -291,7 +304,7 @@ void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *head
 	}
 	if (td_ike_notify_find(answer, TD_N_COOKIE) || td_ike_notify_find(answer, TD_N_INVALID_KE_PAYLOAD)) {
 		if (!init_restart(sa, answer))
-			td_ike_sa_fail(
+			refusal_note(
 			    sa, TD_FAIL_TEMPORARY, "the peer's wishes for IKE_SA_INIT cannot be met");
 		return;
 	}
@@ -299,20 +312,23 @@ void td_ike_init_answered(struct td_ike_sa *sa, const struct td_ike_header *head
 		sa->ike->stats.no_proposal += failure->type == TD_N_NO_PROPOSAL_CHOSEN;
 		(void)td_error_set(
 		    &error, 0, NULL, NULL, "the peer refuses: %s", td_ike_notify_name(failure->type));
-		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, error.reason);
+		refusal_note(sa, TD_FAIL_PERMANENT, error.reason);
 		return;
 	}
 	wrong = init_choice(sa, header, answer);
 	if (wrong) {
-		td_ike_sa_fail(sa, TD_FAIL_PERMANENT, wrong);
+		refusal_note(sa, TD_FAIL_PERMANENT, wrong);
 		return;
 	}
 	sa->spi_r = header->spi_r;
 	if (keys_make(sa, answer->ke) < 0 ||
 	    message_keep(&sa->handshake->peer_message, &sa->handshake->peer_length, message) < 0) {
-		td_ike_sa_fail(sa, TD_FAIL_TEMPORARY, "no keys from IKE_SA_INIT");
+		sa->spi_r = 0;
+		td_ike_keys_wipe(&sa->keys);
+		refusal_note(sa, TD_FAIL_TEMPORARY, "no keys from IKE_SA_INIT");
 		return;
 	}
+	sa->handshake->refusal.reason[0] = 0;
 	abilities_read(sa, answer);
 	td_ike_natd_check(sa, answer, sa->spi_i, sa->spi_r);
 	if (sa->nat_local || sa->nat_remote) {

@@ -143,6 +143,9 @@ struct td_ike_handshake {
 	uint16_t cookie_length;
 	uint16_t group;
 	unsigned restarts; // cookies and other groups asked for
+	// What the attempt failed for, if no good answer comes; without a reason: nothing was said.
+	struct td_error refusal;
+	enum td_life_failure failure;
 };
 
 enum td_ike_state { TD_IKE_CONNECTING, TD_IKE_ESTABLISHED, TD_IKE_REKEYED, TD_IKE_DELETING, TD_IKE_CLOSED };

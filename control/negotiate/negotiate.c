@@ -57,7 +57,7 @@ static void ike_event(void *context, const char *kind, const struct td_ike_peer 
 
 	(void)sa;
 	if (strcmp(kind, "ike_failed") == 0 || strcmp(kind, "ike_dead") == 0 ||
-	    strcmp(kind, "child_refused") == 0)
+	    strcmp(kind, "ike_refused") == 0 || strcmp(kind, "child_refused") == 0)
 		td_log_warning("tunnel %s: %s", name, reason ? reason : kind);
 	else
 		td_log_info("tunnel %s: %s%s%s", name, kind, reason ? ": " : "", reason ? reason : "");

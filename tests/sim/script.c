@@ -208,7 +208,7 @@ static struct sim_message *message_find(const struct run *run, char from, const 
 
 static void arrow(struct run *run, const char *step)
 {
-	char how = strchr("-+~^", step[0]) ? *step++ : 0, wanted[64];
+	char how = strchr("-+~^@_", step[0]) ? *step++ : 0, wanted[64];
 	const char *word = strchr(step, '(');
 	struct sim_message *message;
 
@@ -225,10 +225,7 @@ static void arrow(struct run *run, const char *step)
 	}
 	if (how == '+')
 		(void)sim_message_copy(message);
-	if (how == '~')
-		message->data[message->length - 1] ^= 1;
-	if (how == '^') // behind the headers and the pattern, when there is no cookie
-		message->data[TD_IKE_HEADER_BYTES + 4 + 2] ^= 1;
+	sim_message_alter(message, how);
 	sim_message_deliver(message);
 }
 
@@ -314,6 +311,8 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		sim_fault_seals(end->node, (unsigned)strtoul(value, NULL, 10));
 	else if (strncmp(what, "uninstalled", length) == 0)
 		end->node->refusals = (unsigned)strtoul(value, NULL, 10);
+	else if (strncmp(what, "told", length) == 0)
+		sim_stranger_answers(end->node, end->other->node->index, (uint16_t)strtoul(value, NULL, 10));
 	else if (strncmp(what, "untasked", length) == 0)
 		sim_fault_tasks(end->node, (unsigned)strtoul(value, NULL, 10));
 	else
@@ -328,26 +327,6 @@ static struct td_life_child *child_oldest(const struct sim_end *end)
 		if (child->state != TD_CHILD_DRAINING)
 			oldest = child;
 	return oldest;
-}
-
-// Somebody who has seen the SPIs of a node's IKE SA asks about it, with the roles the wrong way round.
-static void stranger_asks(struct sim_node *node, unsigned peer)
-{
-	const struct td_ike_sa *sa = TAILQ_FIRST(&node->peers[peer]->sas);
-	uint8_t bytes[TD_IKE_HEADER_BYTES];
-	struct td_writer writer = {.data = bytes, .capacity = sizeof(bytes)};
-	struct td_ike_header header = {
-	    .spi_i = sa->spi_r,
-	    .spi_r = sa->spi_i,
-	    .version = TD_IKE_VERSION,
-	    .exchange = TD_IKE_INFORMATIONAL,
-	    .flags = sa->initiator ? TD_IKE_FLAG_INITIATOR : 0,
-	    .message_id = 1,
-	    .length = TD_IKE_HEADER_BYTES,
-	};
-
-	td_ike_header_write(&writer, &header);
-	td_ike_receive(node->ike, &sa->path, td_writer_bytes_of(&writer));
 }
 
 // Another peer between the same addresses, found first, which has a proposal in common with anybody here.
@@ -384,7 +363,7 @@ static void of_node(struct run *run, char letter, const char *what)
 	else if (strcmp(what, "start") == 0)
 		sim_node_start(node);
 	else if (strcmp(what, "stranger") == 0)
-		stranger_asks(node, peer->index);
+		sim_stranger_asks(node, peer->index);
 	else if (strcmp(what, "decoy") == 0)
 		decoy_add(node, peer->index);
 	else if (strcmp(what, "turn") == 0)

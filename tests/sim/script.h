@@ -18,10 +18,12 @@
 //   not rest                    flows until all is at rest flood=N                 N initiators from nowhere
 //   start at B rebind                  the NAT before A takes other ports
 //   A:stranger                 who has seen A's SPIs asks about them in the wrong roles
+//   A:told=N                   who has seen A's first message answers it with a notify of this number
 //   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
 //   A:decoy                    another peer between the addresses, with other proposals
 //   A:rename                   A has another identity when it starts again
 //   ~A>init?                   it arrives with its last byte changed
+//   @B>init!  _B>init!         it arrives with a proposal that was not offered, with a KE payload of zeros
 //   ^A>noise?                  with a byte changed that nothing authenticates
 //   gossip=N                   N messages about unknown IKE SAs come to B
 //
@@ -77,6 +79,11 @@ void sim_fault_seals(const struct sim_node *node, unsigned count);
 void sim_fault_tasks(const struct sim_node *node, unsigned count);
 void sim_groups_turn(struct sim_end *end);
 void sim_anybody_add(struct sim_end *end);
+
+// What somebody on the way does (script_stranger.c).
+void sim_stranger_asks(struct sim_node *node, unsigned peer);
+void sim_stranger_answers(struct sim_node *node, unsigned peer, uint16_t notify);
+void sim_message_alter(struct sim_message *message, char how);
 
 extern const struct sim_script sim_scripts_child[], sim_scripts_ike[],
     sim_scripts_onertt[]; // ended by a row without name

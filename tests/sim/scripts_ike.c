@@ -41,7 +41,19 @@ const struct sim_script sim_scripts_ike[] = {
     {"anybody's key does not do for a name", SCRIPT_FRESH | SCRIPT_WRONG_PSK | SCRIPT_DOWN_AT_END,
         "B:anybody A>init? B>init! A>auth? B>auth! A:failed=1 B:failed=1 A:ikes=0 B:ikes=0", 0},
     {"no proposal for the IKE SA", SCRIPT_FRESH | SCRIPT_NO_PROPOSAL | SCRIPT_DOWN_AT_END,
-        "A>init? B>init!(NO_PROPOSAL_CHOSEN) A:failed=1 A:ikes=0 B:ikes=0", 0},
+        "A>init? B>init!(NO_PROPOSAL_CHOSEN) A:failed=0 A:ikes=1 B:ikes=0 wait=500 A>init? "
+        "B>init!(NO_PROPOSAL_CHOSEN) wait=6100 A:failed=1 A:ikes=0",
+        0},
+    {"what anybody can say does not end an attempt (RFC 7296 2.21.1)", SCRIPT_FRESH,
+        "A:told=14 A:told=7 A:told=17 A:told=24 A:ikes=1 A:failed=0 A>init? B>init! A>auth? B>auth!", 'A'},
+    {"cookies that anybody can send do not end an attempt", SCRIPT_FRESH,
+        "A:told=16390 A:told=16390 A:told=16390 A:told=16390 A:told=16390 A:told=16390 A:ikes=1 A:failed=0 "
+        "A>init?(COOKIE) B>init! A>auth? B>auth!",
+        'A'},
+    {"a bad choice of the responder does not end an attempt", SCRIPT_FRESH,
+        "+A>init? A>init? @B>init! A:ikes=1 A:failed=0 B>init! A>auth? B>auth!", 'A'},
+    {"a bad value of the responder does not end an attempt", SCRIPT_FRESH,
+        "+A>init? A>init? _B>init! A:ikes=1 A:failed=0 B>init! A>auth? B>auth!", 'A'},
     {"no proposal for the child", SCRIPT_FRESH | SCRIPT_NO_ESP | SCRIPT_DOWN_AT_END,
         "A>init? B>init! A>auth? B>auth!(NO_PROPOSAL_CHOSEN) A:children=0 B:children=0 flow=3000 "
         "A:children=0",
