@@ -32,6 +32,7 @@ void td_ike_peer_update(struct td_ike_peer *peer, const struct td_ike_peer_confi
 	struct td_ike_sa *sa;
 
 	peer->config = *config;
+	td_ike_place_changed(peer);
 	td_ike_peer_life_update(peer);
 	TAILQ_FOREACH (sa, &peer->sas, of_peer)
 		if (sa->state == TD_IKE_ESTABLISHED && config->liveness_ns)

@@ -70,5 +70,6 @@ int td_ike_auth_verify(const struct td_ike_credential *credential, const struct 
 // 7296 3.7).
 void td_ike_certs_write(struct td_ike_chain *chain, const struct td_ike_credential *credential);
 void td_ike_certreq_write(struct td_ike_chain *chain, const struct td_ike_credential *trust);
+bool td_ike_certreq_is_empty(const struct td_ike_credential *trust); // nothing would be written
 // Whether that would be the same, or nothing for both.
 bool td_ike_certreq_equal(const struct td_ike_credential *a, const struct td_ike_credential *b);

@@ -27,78 +27,6 @@ const struct td_life_negotiator *td_ike_negotiator(struct td_ike *ike)
 	return &ike->negotiator;
 }
 
-// ---- where peers are ----------------------------------------------------------------------------
-
-static uint64_t ip_hash(uint64_t hash, const struct td_ip *ip)
-{
-	for (unsigned i = 0; ip->family && i < td_ip_length(ip->family); i++)
-		hash = td_hash_mix(hash + ip->bytes[i] + 1);
-	return hash;
-}
-
-uint64_t td_ike_addresses_hash(const struct td_ip *local, const struct td_ip *remote)
-{
-	return ip_hash(ip_hash(0, local), remote);
-}
-
-static struct td_ike_place *place_find(
-    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
-{
-	uint64_t hash = td_ike_addresses_hash(local, remote);
-
-	for (struct td_hash_node *node = td_hash_first(&ike->places, hash); node; node = td_hash_next(node)) {
-		struct td_ike_place *place = (struct td_ike_place *)node;
-
-		if (td_ip_equal(&place->local, local) && td_ip_equal(&place->remote, remote))
-			return place;
-	}
-	return NULL;
-}
-
-static struct td_ike_place *place_make(
-    struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote)
-{
-	struct td_ike_place *place = place_find(ike, local, remote);
-
-	if (place || td_hash_reserve(&ike->places, 1) < 0)
-		return place;
-	place = calloc(1, sizeof(*place));
-	if (!place)
-		return NULL;
-	place->local = *local;
-	place->remote = *remote;
-	td_hash_link(&ike->places, &place->node, td_ike_addresses_hash(local, remote));
-	return place;
-}
-
-void td_ike_place_leave(struct td_ike_peer *peer)
-{
-	if (!peer->place)
-		return;
-	LIST_REMOVE(peer, of_place);
-	if (LIST_EMPTY(&peer->place->peers)) {
-		td_hash_unlink(&peer->ike->places, &peer->place->node);
-		free(peer->place);
-	}
-	peer->place = NULL;
-}
-
-struct td_ike_peer *td_ike_peer_next(
-    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
-{
-	static const struct td_ip anywhere;
-	const struct td_ike_place *place =
-	    after ? after->place : place_find(ike, &path->local, &path->remote);
-	struct td_ike_peer *peer = after   ? LIST_NEXT(after, of_place)
-	                           : place ? LIST_FIRST(&place->peers)
-	                                   : NULL;
-
-	if (peer || (place && place->remote.family == 0))
-		return peer;
-	place = place_find(ike, &path->local, &anywhere);
-	return place ? LIST_FIRST(&place->peers) : NULL;
-}
-
 // ---- peers --------------------------------------------------------------------------------------
 
 struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer_config *config)
@@ -112,14 +40,12 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 	peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return NULL;
-	peer->place = place_make(ike, &config->local_address, &config->remote_address);
-	if (!peer->place) {
+	peer->ike = ike;
+	peer->config = *config;
+	if (td_ike_place_enter(peer) < 0) {
 		free(peer);
 		return NULL;
 	}
-	LIST_INSERT_HEAD(&peer->place->peers, peer, of_place);
-	peer->ike = ike;
-	peer->config = *config;
 	TAILQ_INIT(&peer->tunnels);
 	TAILQ_INIT(&peer->sas);
 	TAILQ_INIT(&peer->waiting);

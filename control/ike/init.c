@@ -355,6 +355,13 @@ static void init_refuse(struct td_ike *ike, const struct td_path *path, const st
 		ike->env.send(ike->env.context, path, message, writer.length);
 }
 
+// It has cost keys, or a comparison of proposals: a flood of such has to show cookies too.
+static void spoil(struct td_ike *ike)
+{
+	ike->spoiled += ike->spoiled < TD_IKE_HALF_OPEN_COOKIE;
+	ike->spoiled_until_ns = td_ike_now(ike) + TD_IKE_HALF_OPEN_MS * 1000000ull;
+}
+
 // Under load nothing is kept before the initiator has shown that it receives at its address (RFC 7296 2.6).
 static bool cookie_passed(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
     const struct td_ike_payloads *request)
@@ -385,37 +392,29 @@ static bool cookie_passed(struct td_ike *ike, const struct td_path *path, const 
 static struct td_ike_peer *peer_choose(struct td_ike *ike, const struct td_path *path,
     struct td_bytes sa_payload, struct td_ike_proposal *chosen)
 {
+	const struct td_ike_place *place = NULL;
 	struct td_ike_proposals offered;
-	struct td_ike_peer *peer = NULL;
 
 	if (td_ike_proposals_read(sa_payload, &offered) < 0)
 		return NULL;
-	while ((peer = td_ike_peer_next(ike, path, peer)))
-		// A peer with keys for one exchange is not met in the other.
-		if (!peer->config.onertt.enabled &&
-		    td_ike_proposal_choose(&peer->config.proposals, &offered, false, chosen) == 0)
-			return peer;
+	while ((place = td_ike_place_next(ike, path, place)))
+		for (unsigned i = 0; i < place->offer_count; i++)
+			if (td_ike_proposal_choose(
+			        &place->offers[i]->config.proposals, &offered, false, chosen) == 0)
+				return place->offers[i];
 	return NULL;
 }
 
 // Who is not asked for certificates may send none (RFC 7296 3.7). The initiator can still be any of the peers
-// between these addresses; what several have in common is asked for once, as far as they are neighbours.
+// between these addresses.
 static void certreqs_write(struct td_ike_sa *sa, struct td_ike_chain *chain)
 {
-	const struct td_ike_peer *peer = NULL, *last = NULL;
+	const struct td_ike_place *place = NULL;
+	unsigned written = 0;
 
-	for (unsigned written = 0; written < TD_IKE_CERTS_MAX;) {
-		peer = td_ike_peer_next(sa->ike, &sa->path, peer);
-		if (!peer)
-			return;
-		if (peer->config.onertt.enabled)
-			continue;
-		if (last && td_ike_certreq_equal(last->config.remote, peer->config.remote))
-			continue;
-		td_ike_certreq_write(chain, peer->config.remote);
-		last = peer;
-		written++;
-	}
+	while ((place = td_ike_place_next(sa->ike, &sa->path, place)))
+		for (unsigned i = 0; i < place->truster_count && written < TD_IKE_CERTS_MAX; i++, written++)
+			td_ike_certreq_write(chain, place->trusters[i]->config.remote);
 }
 
 static int init_answer(struct td_ike_sa *sa, const struct td_ike_proposal *chosen)
@@ -506,6 +505,7 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 	peer = peer_choose(ike, path, request.sa, &chosen);
 	if (!peer) {
 		ike->stats.no_proposal++;
+		spoil(ike);
 		td_ike_init_refused(ike, path, &request);
 		if (td_ike_hint_allowed(ike))
 			init_refuse(ike, path, header, TD_N_NO_PROPOSAL_CHOSEN, nothing);
@@ -524,9 +524,7 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 		return;
 	td_ike_sa_peer_set(sa, peer);
 	if (init_accept(sa, header, message, &request, &chosen) < 0) {
-		// It has cost keys, and a flood of such has to show cookies too.
-		ike->spoiled += ike->spoiled < TD_IKE_HALF_OPEN_COOKIE;
-		ike->spoiled_until_ns = td_ike_now(ike) + TD_IKE_HALF_OPEN_MS * 1000000ull;
+		spoil(ike);
 		td_ike_sa_close(sa, NULL, NULL);
 		return;
 	}

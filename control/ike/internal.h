@@ -201,6 +201,13 @@ struct td_ike_place {
 	struct td_hash_node node;
 	struct td_ip local, remote;
 	LIST_HEAD(, td_ike_peer) peers;
+	// So that an IKE_SA_INIT, which proves nothing, costs no walk over all peers: one for each set of
+	// proposals, and one for each set of authorities, as many as fit a message. Made when first needed
+	// after a change.
+	bool surveyed;
+	unsigned offer_count, truster_count;
+	struct td_ike_peer **offers;
+	const struct td_ike_peer *trusters[TD_IKE_CERTS_MAX];
 };
 
 struct td_ike_peer {
@@ -234,7 +241,7 @@ struct td_ike {
 	unsigned peer_count;
 	LIST_HEAD(, td_ike_sa) sas, closed;
 	unsigned half_open;
-	// IKE_SA_INITs that cost a key and came to nothing, until then: they count as if half-open.
+	// IKE_SA_INITs that cost something and came to nothing, until then: they count as if half-open.
 	unsigned spoiled;
 	uint64_t spoiled_until_ns;
 	uint8_t cookie_secret[2][32]; // now, and before that
@@ -260,8 +267,15 @@ struct td_ike_tunnel *td_ike_tunnel_of(struct td_ike *ike, const struct td_life_
 void td_ike_event(const struct td_ike_sa *sa, const char *kind, const char *reason);
 // receive.c: whether one more unprotected answer may go out in this second.
 bool td_ike_hint_allowed(struct td_ike *ike);
-// A number for two addresses.
+// place.c: a number for two addresses.
 uint64_t td_ike_addresses_hash(const struct td_ip *local, const struct td_ip *remote);
+// It is found from now on. Returns 0 or -ENOMEM.
+int td_ike_place_enter(struct td_ike_peer *peer);
+void td_ike_place_changed(struct td_ike_peer *peer); // its proposals, or whom it trusts
+// Surveyed ones that a message between two addresses may be for: that of the addresses before that from
+// anywhere. after is NULL or the one found before.
+const struct td_ike_place *td_ike_place_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_place *after);
 // The peer that a message between two addresses may belong to; after is NULL or the one found before. Those
 // with the address come before those from anywhere.
 struct td_ike_peer *td_ike_peer_next(

@@ -306,6 +306,27 @@ int td_ike_proposal_choose(const struct td_ike_proposals *ours, const struct td_
 	return -ENOENT;
 }
 
+static bool proposal_equal(const struct td_ike_proposal *a, const struct td_ike_proposal *b)
+{
+	if (a->number != b->number || a->protocol != b->protocol || a->transform_count != b->transform_count)
+		return false;
+	for (unsigned i = 0; i < a->transform_count; i++) {
+		const struct td_ike_transform *one = &a->transforms[i], *two = &b->transforms[i];
+
+		if (one->type != two->type || one->id != two->id || one->key_bits != two->key_bits)
+			return false;
+	}
+	return true;
+}
+
+bool td_ike_proposals_equal(const struct td_ike_proposals *a, const struct td_ike_proposals *b)
+{
+	for (unsigned i = 0; i < a->count && i < b->count; i++)
+		if (!proposal_equal(&a->list[i], &b->list[i]))
+			return false;
+	return a->count == b->count;
+}
+
 // Whether answer's transform of a type, or the lack of it, is one that proposal offers.
 static bool type_is_choice(
     const struct td_ike_proposal *proposal, const struct td_ike_proposal *answer, uint8_t type, bool without)

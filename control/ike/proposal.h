@@ -63,6 +63,9 @@ struct td_ike_suite td_ike_suite_of(const struct td_ike_proposal *chosen);
 bool td_ike_proposals_have_dh(const struct td_ike_proposals *proposals, uint16_t group);
 uint16_t td_ike_proposals_dh(const struct td_ike_proposals *proposals);
 
+// Whether both offer the same, in the same order.
+bool td_ike_proposals_equal(const struct td_ike_proposals *a, const struct td_ike_proposals *b);
+
 // Adds the proposal that text names. For IKE: an AEAD needs a PRF ("prfsha256"), a cipher with "sha256" takes
 // the PRF from it; a DH group is needed. For ESP the DH group (PFS) is optional, as is "esn" or "noesn"
 // (default: both, ESN first). Several of one type may be named. Returns 0, -EINVAL (error says which word and

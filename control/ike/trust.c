@@ -107,6 +107,11 @@ void td_ike_certreq_write(struct td_ike_chain *chain, const struct td_ike_creden
 		td_ike_cert_write(chain, TD_IKE_PAYLOAD_CERTREQ, TD_CERT_X509, trust->certreq);
 }
 
+bool td_ike_certreq_is_empty(const struct td_ike_credential *trust)
+{
+	return trust->certreq.length == 0;
+}
+
 bool td_ike_certreq_equal(const struct td_ike_credential *a, const struct td_ike_credential *b)
 {
 	return a->certreq.length == b->certreq.length &&

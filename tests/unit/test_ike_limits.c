@@ -91,21 +91,36 @@ static struct td_path path_from(const char *remote)
 	return path;
 }
 
-// An engine with a peer that may be anywhere.
-static struct td_ike *responder(void)
+static void proposals_set(struct td_ike_proposals *list, const char *text)
 {
-	struct td_ike_peer_config config = {.local_address = path_from("0.0.0.0").local};
-	struct td_ike *ike = engine();
 	struct td_error error;
 
-	proposals.count = 0;
+	list->count = 0;
+	cr_assert_eq(td_ike_proposal_parse(TD_IKE_PROTO_IKE, text, list, &error), 0);
+}
+
+// One more peer that may be anywhere.
+static struct td_ike_peer *peer_add(struct td_ike *ike, const char *wants)
+{
+	struct td_ike_peer_config config = {
+	    .local_address = path_from("0.0.0.0").local, .local = psk, .remote = psk};
+	struct td_ike_peer *peer;
+
+	proposals_set(&config.proposals, wants);
+	peer = td_ike_peer_add(ike, &config);
+	cr_assert_not_null(peer);
+	return peer;
+}
+
+// An engine with such a peer.
+static struct td_ike *responder(void)
+{
+	struct td_ike *ike = engine();
+
 	timers.now_ns = 1;
-	cr_assert_eq(
-	    td_ike_proposal_parse(TD_IKE_PROTO_IKE, "aes128gcm16-prfsha256-x25519", &proposals, &error), 0);
-	config.proposals = proposals;
+	proposals_set(&proposals, "aes128gcm16-prfsha256-x25519");
 	psk = td_ike_credential_psk_bytes((struct td_bytes){(const uint8_t *)"0123456789abcdef", 16});
-	config.local = config.remote = psk;
-	cr_assert_not_null(td_ike_peer_add(ike, &config));
+	(void)peer_add(ike, "aes128gcm16-prfsha256-x25519");
 	return ike;
 }
 
@@ -194,6 +209,95 @@ Test(ike_limits, one_address_cannot_take_all_half_open_sas)
 	td_ike_sa_close(sa, NULL, NULL);
 	cr_assert_eq(init_ask(ike, "198.51.100.1", 2, good, none), TD_N_COOKIE);
 	cr_expect_eq(init_ask(ike, "198.51.100.1", 2, good, cookie_of(cookie)), A_KEY);
+	td_ike_destroy(ike);
+	td_ike_credential_free(psk);
+}
+
+// ---- among many peers ---------------------------------------------------------------------------
+
+#define PEERS 1000
+
+static unsigned compared, looked_at; // proposals, peers
+
+int __real_td_ike_proposal_choose(const struct td_ike_proposals *ours, const struct td_ike_proposals *offered,
+    bool without_dh, struct td_ike_proposal *chosen);
+int __wrap_td_ike_proposal_choose(const struct td_ike_proposals *ours, const struct td_ike_proposals *offered,
+    bool without_dh, struct td_ike_proposal *chosen);
+struct td_ike_peer *__real_td_ike_peer_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after);
+struct td_ike_peer *__wrap_td_ike_peer_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after);
+
+int __wrap_td_ike_proposal_choose(const struct td_ike_proposals *ours, const struct td_ike_proposals *offered,
+    bool without_dh, struct td_ike_proposal *chosen)
+{
+	compared++;
+	return __real_td_ike_proposal_choose(ours, offered, without_dh, chosen);
+}
+
+struct td_ike_peer *__wrap_td_ike_peer_next(
+    struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
+{
+	looked_at++;
+	return __real_td_ike_peer_next(ike, path, after);
+}
+
+static unsigned counted_ask(struct td_ike *ike, uint64_t spi, const char *offer)
+{
+	static const uint8_t base[32] = {9};
+
+	compared = looked_at = 0;
+	proposals_set(&proposals, offer);
+	return init_ask(
+	    ike, "198.51.100.1", spi, (struct td_bytes){base, sizeof(base)}, (struct td_bytes){0});
+}
+
+Test(ike_limits, many_peers_cost_as_much_as_their_kinds)
+{
+	static const char *const kinds[] = {"aes128gcm16-prfsha256-x25519", "aes256gcm16-prfsha384-x25519",
+	    "aes128-sha256-x25519", "aes256gcm16-prfsha384-ecp256"};
+	static const char *const foreign = "chacha20poly1305-prfsha512-ecp521";
+	struct td_ike *ike = responder();
+	struct td_ike_peer *oldest = NULL; // found last
+
+	for (unsigned i = 0; i < PEERS; i++)
+		if (i == 0)
+			oldest = peer_add(ike, kinds[0]);
+		else
+			(void)peer_add(ike, kinds[i % 4]);
+	for (unsigned i = 0; i < 4; i++) {
+		cr_expect_eq(counted_ask(ike, 1 + i, kinds[i]),
+		    strstr(kinds[i], "ecp") ? TD_N_INVALID_KE_PAYLOAD : A_KEY, "%s", kinds[i]);
+		cr_expect_leq(compared, 4);
+		cr_expect_leq(looked_at, 1);
+	}
+	cr_expect_eq(counted_ask(ike, 10, foreign), TD_N_NO_PROPOSAL_CHOSEN);
+	cr_expect_eq(compared, 4);
+	cr_expect_leq(looked_at, 1);
+	// What changes is known at once.
+	struct td_ike_peer_config config = *td_ike_peer_config(oldest);
+	proposals_set(&config.proposals, foreign);
+	td_ike_peer_update(oldest, &config);
+	cr_expect_eq(counted_ask(ike, 11, foreign), TD_N_INVALID_KE_PAYLOAD);
+	cr_expect_leq(compared, 5);
+	td_ike_peer_remove(oldest);
+	cr_expect_eq(counted_ask(ike, 12, foreign), TD_N_NO_PROPOSAL_CHOSEN);
+	cr_expect_leq(compared, 4);
+	(void)peer_add(ike, foreign);
+	cr_expect_eq(counted_ask(ike, 13, foreign), TD_N_INVALID_KE_PAYLOAD);
+	td_ike_destroy(ike);
+	td_ike_credential_free(psk);
+}
+
+Test(ike_limits, refused_proposals_make_cookies_due)
+{
+	struct td_ike *ike = responder();
+
+	for (unsigned i = 0; i < TD_IKE_HALF_OPEN_COOKIE; i++)
+		cr_assert_eq(counted_ask(ike, 1 + i, "chacha20poly1305-prfsha512-ecp521"),
+		    TD_N_NO_PROPOSAL_CHOSEN, "request %u", i);
+	cr_expect_eq(counted_ask(ike, 1000, "chacha20poly1305-prfsha512-ecp521"), TD_N_COOKIE);
+	cr_expect_eq(compared, 0);
 	td_ike_destroy(ike);
 	td_ike_credential_free(psk);
 }
