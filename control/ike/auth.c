@@ -136,13 +136,16 @@ static bool same_identities(const struct td_ike_peer_config *a, const struct td_
 // one, it would end the others' IKE SAs.
 static bool is_initial_contact(const struct td_ike_sa *sa)
 {
-	const struct td_ike_peer *other;
+	const struct td_hash_node *node = &sa->peer->by_identities;
 
 	if (td_ike_peer_sa(sa->peer))
 		return false;
-	LIST_FOREACH (other, &sa->ike->peers, all)
+	for (node = td_hash_first(&sa->ike->identities, node->hash); node; node = td_hash_next(node)) {
+		const struct td_ike_peer *other = (const struct td_ike_peer *)node;
+
 		if (other != sa->peer && same_identities(&other->config, &sa->peer->config))
 			return false;
+	}
 	return true;
 }
 

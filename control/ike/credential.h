@@ -23,6 +23,7 @@ int td_ike_id_parse(const char *text, struct td_ike_id *id);
 #define TD_ID_TEXT_MAX 288
 const char *td_ike_id_format(const struct td_ike_id *id, char *text);
 bool td_ike_id_equal(const struct td_ike_id *id, uint8_t type, struct td_bytes data);
+uint64_t td_ike_id_hash(const struct td_ike_id *id); // the same for equal ones
 
 // One side's proof. Exactly one of psk, key or (to verify) authorities and public_key is set.
 struct td_ike_credential;

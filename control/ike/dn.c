@@ -182,3 +182,13 @@ bool td_dn_equal(struct td_bytes a, struct td_bytes b)
 	X509_NAME_free(name);
 	return equal;
 }
+
+uint64_t td_dn_hash(struct td_bytes der)
+{
+	X509_NAME *name = name_of(der);
+	// Of the form that names are compared in.
+	uint64_t hash = name ? X509_NAME_hash_ex(name, NULL, NULL, NULL) : 0;
+
+	X509_NAME_free(name);
+	return hash;
+}

@@ -19,4 +19,5 @@ void td_dn_format_name(const X509_NAME *name, char *text, size_t capacity);
 // By RFC 5280 7.1: the kind of string, case and runs of spaces do not matter; number, order and kind of the
 // attributes do.
 bool td_dn_equal(struct td_bytes a, struct td_bytes b);
+uint64_t td_dn_hash(struct td_bytes der); // the same for equal ones
 bool td_dn_equal_name(struct td_bytes der, const X509_NAME *name);

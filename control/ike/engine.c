@@ -35,7 +35,8 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 
 	// Room for an SA of each: large tables grow now, and not while all peers connect at once.
 	if (td_hash_reserve(&ike->by_spi, ike->peer_count + 1) < 0 ||
-	    td_hash_reserve(&ike->by_path, ike->peer_count + 1) < 0)
+	    td_hash_reserve(&ike->by_path, ike->peer_count + 1) < 0 ||
+	    td_hash_reserve(&ike->identities, 1) < 0)
 		return NULL;
 	peer = calloc(1, sizeof(*peer));
 	if (!peer)
@@ -51,6 +52,8 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 	TAILQ_INIT(&peer->waiting);
 	peer->start_timer = (struct td_timer){.fn = td_ike_start_due, .context = peer};
 	LIST_INSERT_HEAD(&ike->peers, peer, all);
+	td_hash_link(&ike->identities, &peer->by_identities,
+	    td_hash_mix(td_ike_id_hash(&config->local_id)) ^ td_ike_id_hash(&config->remote_id));
 	ike->peer_count++;
 	return peer;
 }
@@ -70,6 +73,7 @@ static void peer_free(struct td_ike_peer *peer, bool tell)
 	td_ike_waiting_forget(peer, NULL);
 	td_timers_cancel(peer->ike->env.timers, &peer->start_timer);
 	LIST_REMOVE(peer, all);
+	td_hash_unlink(&peer->ike->identities, &peer->by_identities);
 	peer->ike->peer_count--;
 	td_ike_place_leave(peer);
 	free(peer);
@@ -103,6 +107,7 @@ void td_ike_destroy(struct td_ike *ike)
 	td_hash_free(&ike->by_source);
 	td_hash_free(&ike->places);
 	td_hash_free(&ike->tunnels);
+	td_hash_free(&ike->identities);
 	td_wipe(ike, sizeof(*ike));
 	free(ike);
 }

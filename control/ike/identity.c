@@ -2,6 +2,7 @@
 // Identities (RFC 7296 3.5): from and to text, and whether two are one.
 #include "control/ike/identity.h"
 
+#include "common/hash.h"
 #include "control/ike/credential.h"
 #include "control/ike/dn.h"
 
@@ -161,4 +162,17 @@ bool td_ike_id_equal(const struct td_ike_id *id, uint8_t type, struct td_bytes d
 	if (type == TD_ID_DN)
 		return td_dn_equal(own, data);
 	return own.length == data.length && memcmp(own.data, data.data, own.length) == 0;
+}
+
+uint64_t td_ike_id_hash(const struct td_ike_id *id)
+{
+	const struct td_bytes own = {id->data, id->length};
+	uint64_t hash = td_hash_mix(id->type);
+
+	if (id->type == TD_ID_DN)
+		return td_hash_mix(hash + td_dn_hash(own));
+	// Case aside, whether that matters to the type or not.
+	for (size_t i = 0; i < own.length; i++)
+		hash = td_hash_mix(hash + (uint8_t)tolower(own.data[i]));
+	return hash;
 }

@@ -211,6 +211,7 @@ struct td_ike_place {
 };
 
 struct td_ike_peer {
+	struct td_hash_node by_identities;
 	LIST_ENTRY(td_ike_peer) all;
 	LIST_ENTRY(td_ike_peer) of_place;
 	struct td_ike_place *place; // NULL: it goes, and is found no more
@@ -236,7 +237,7 @@ struct td_ike_peer {
 struct td_ike {
 	struct td_ike_env env;
 	struct td_life_negotiator negotiator;
-	struct td_hash by_spi, by_init, by_path, by_source, tunnels, places;
+	struct td_hash by_spi, by_init, by_path, by_source, tunnels, places, identities;
 	LIST_HEAD(, td_ike_peer) peers;
 	unsigned peer_count;
 	LIST_HEAD(, td_ike_sa) sas, closed;

@@ -206,6 +206,24 @@ Test(identity, is_compared)
 	}
 }
 
+Test(identity, has_the_hash_of_its_equals)
+{
+	unsigned differ = 0;
+
+	for (size_t i = 0; i < COUNT(pairs); i++) {
+		struct td_ike_id own, other = {.type = pairs[i].type};
+		struct td_bytes bytes = unhex(pairs[i].data, other.data, sizeof(other.data));
+
+		other.length = (uint16_t)bytes.length;
+		cr_assert_eq(td_ike_id_parse(pairs[i].own, &own), 0);
+		if (pairs[i].equal)
+			cr_expect_eq(
+			    td_ike_id_hash(&own), td_ike_id_hash(&other), "row %zu: %s", i, pairs[i].own);
+		differ += td_ike_id_hash(&own) != td_ike_id_hash(&other);
+	}
+	cr_expect_geq(differ, 10);
+}
+
 Test(identity, that_is_not_set_is_nobodys)
 {
 	const struct td_ike_id unset = {0}, empty = {.type = TD_ID_FQDN};
