@@ -76,6 +76,7 @@ static void peer_free(struct td_ike_peer *peer, bool tell)
 	td_hash_unlink(&peer->ike->identities, &peer->by_identities);
 	peer->ike->peer_count--;
 	td_ike_place_leave(peer);
+	td_wipe(peer, sizeof(*peer)); // with the secret of a registration
 	free(peer);
 }
 

@@ -211,3 +211,44 @@ Test(ike_peers, that_share_identities_make_no_initial_contact)
 	td_ike_destroy(ike);
 	td_ike_credential_free(psk);
 }
+
+// ---- what they leave ----------------------------------------------------------------------------
+
+static const uint8_t *watched;
+static size_t watched_bytes;
+static bool freed, wiped;
+
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+
+void __wrap_free(void *memory)
+{
+	if (memory && memory == watched) {
+		freed = wiped = true;
+		for (size_t i = 0; i < watched_bytes; i++)
+			wiped &= watched[i] == 0;
+		watched = NULL;
+	}
+	__real_free(memory);
+}
+
+Test(ike_peers, are_wiped_with_the_secret_of_a_registration)
+{
+	struct td_ike_env env = {.timers = &timers, .random = random_fill};
+	struct td_ike *ike = td_ike_create(&env);
+	struct td_ike_peer_config config = {
+	    .local_address = ip("192.0.2.1"), .remote_address = ip("198.51.100.1")};
+	struct td_ike_peer *peer;
+
+	config.onertt.enabled = true;
+	config.onertt.secret.length = 32;
+	memset(config.onertt.secret.bytes, 0x5e, 32);
+	peer = td_ike_peer_add(ike, &config);
+	cr_assert_not_null(peer);
+	watched = (const uint8_t *)peer;
+	watched_bytes = sizeof(*peer);
+	td_ike_peer_remove(peer);
+	cr_expect(freed);
+	cr_expect(wiped);
+	td_ike_destroy(ike);
+}
