@@ -45,6 +45,12 @@ int td_dh_agree(const struct td_dh *dh, struct td_bytes peer, uint8_t *shared, s
 
 // ---- keys of an IKE SA (RFC 7296 2.14) ---------------------------------------------------------
 
+// Where random numbers come from; as in struct td_ike_env.
+struct td_ike_random {
+	void (*fill)(void *context, void *bytes, size_t length);
+	void *context;
+};
+
 struct td_ike_keys {
 	uint16_t prf;
 	uint16_t encr, key_bits, integ;
@@ -55,6 +61,7 @@ struct td_ike_keys {
 	// The explicit IV of the next message that an AEAD seals. A nonce must never come twice under a key:
 	// of two copies of this struct only one may seal.
 	uint64_t iv_next;
+	struct td_ike_random random; // of the IVs of CBC
 };
 
 bool td_ike_suite_usable(const struct td_ike_suite *suite); // of an IKE SA
@@ -62,7 +69,7 @@ bool td_ike_suite_usable(const struct td_ike_suite *suite); // of an IKE SA
 // -EIO.
 int td_ike_keys_derive(const struct td_ike_suite *suite, struct td_bytes shared, struct td_bytes nonce_i,
     struct td_bytes nonce_r, uint64_t spi_i, uint64_t spi_r, const struct td_secret *old_d, uint16_t old_prf,
-    struct td_ike_keys *keys);
+    const struct td_ike_random *random, struct td_ike_keys *keys);
 void td_ike_keys_wipe(struct td_ike_keys *keys);
 // Keying material of a child (2.17): the initiator's half first. shared is empty without PFS. key_bytes of
 // one direction, as dataplane/suite.c wants them (cipher key, salt, integrity key in the order of RFC

@@ -102,13 +102,14 @@ static int keys_make(struct td_ike_sa *sa, struct td_bytes peer_value)
 {
 	struct td_ike_handshake *handshake = sa->handshake;
 	uint8_t shared[TD_DH_SHARED_MAX_BYTES];
+	const struct td_ike_random random = td_ike_random_of(sa->ike);
 	size_t length;
 	int ret = td_dh_agree(handshake->dh, peer_value, shared, &length);
 
 	if (ret == 0)
 		ret = td_ike_keys_derive(&sa->suite, (struct td_bytes){shared, length},
 		    td_ike_nonce_bytes(&handshake->nonce_i), td_ike_nonce_bytes(&handshake->nonce_r),
-		    sa->spi_i, sa->spi_r, NULL, 0, &sa->keys);
+		    sa->spi_i, sa->spi_r, NULL, 0, &random, &sa->keys);
 	td_wipe(shared, sizeof(shared));
 	return ret;
 }

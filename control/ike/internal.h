@@ -257,6 +257,11 @@ struct td_ike {
 	uint8_t message[TD_IKE_MESSAGE_MAX];
 };
 
+static inline struct td_ike_random td_ike_random_of(const struct td_ike *ike)
+{
+	return (struct td_ike_random){ike->env.random, ike->env.context};
+}
+
 static inline uint64_t td_ike_now(const struct td_ike *ike)
 {
 	return ike->env.timers->now_ns;

@@ -70,7 +70,7 @@ static void cut(const uint8_t **stream, size_t length, struct td_secret *key)
 
 int td_ike_keys_derive(const struct td_ike_suite *suite, struct td_bytes shared, struct td_bytes nonce_i,
     struct td_bytes nonce_r, uint64_t spi_i, uint64_t spi_r, const struct td_secret *old_d, uint16_t old_prf,
-    struct td_ike_keys *keys)
+    const struct td_ike_random *random, struct td_ike_keys *keys)
 {
 	uint8_t stream[STREAM_MAX_BYTES], spis[16];
 	struct td_writer writer = {.data = spis, .capacity = sizeof(spis)};
@@ -90,9 +90,9 @@ int td_ike_keys_derive(const struct td_ike_suite *suite, struct td_bytes shared,
 	if (!result)
 		result = td_prf_plus(suite->prf, view(&seed), parts, 3, stream,
 		    3 * sizes.prf + 2 * sizes.integ + 2 * sizes.encr);
-	if (!result)
-		result = td_random(&keys->iv_next, sizeof(keys->iv_next)) ? -EIO : 0;
 	if (!result) {
+		keys->random = *random;
+		random->fill(random->context, &keys->iv_next, sizeof(keys->iv_next));
 		keys->prf = suite->prf;
 		keys->encr = suite->encr;
 		keys->key_bits = suite->key_bits;

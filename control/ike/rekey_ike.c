@@ -87,12 +87,14 @@ static int successor_key(const struct td_ike_sa *sa, struct td_ike_sa *successor
     struct td_bytes peer_value, struct td_bytes nonce_i, struct td_bytes nonce_r)
 {
 	uint8_t shared[TD_DH_SHARED_MAX_BYTES];
+	const struct td_ike_random random = td_ike_random_of(sa->ike);
 	size_t length;
 	int ret = td_dh_agree(dh, peer_value, shared, &length);
 
 	if (ret == 0)
 		ret = td_ike_keys_derive(&successor->suite, (struct td_bytes){shared, length}, nonce_i,
-		    nonce_r, successor->spi_i, successor->spi_r, &sa->keys.d, sa->keys.prf, &successor->keys);
+		    nonce_r, successor->spi_i, successor->spi_r, &sa->keys.d, sa->keys.prf, &random,
+		    &successor->keys);
 	td_wipe(shared, sizeof(shared));
 	if (ret < 0)
 		return ret;

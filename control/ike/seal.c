@@ -131,18 +131,16 @@ static struct sums add_up(const struct protection *protection, size_t inside, bo
 	return sums;
 }
 
-static bool write_iv(struct td_ike_keys *keys, const struct protection *protection, struct td_writer *writer)
+static void write_iv(struct td_ike_keys *keys, const struct protection *protection, struct td_writer *writer)
 {
 	uint8_t iv[TD_IKE_CIPHER_IV_MAX_BYTES];
 
 	if (protection->cipher->aead) {
 		td_writer_u64(writer, keys->iv_next++);
-		return true;
+		return;
 	}
-	if (td_random(iv, protection->cipher->iv_bytes) != 0)
-		return false;
+	keys->random.fill(keys->random.context, iv, protection->cipher->iv_bytes);
 	td_writer_bytes(writer, iv, protection->cipher->iv_bytes);
-	return true;
 }
 
 // total 0: an SK payload, otherwise SKF.
@@ -174,15 +172,13 @@ static int seal(struct td_ike_keys *keys, bool from_initiator, const struct td_i
 	}
 	layout.clear_bytes = (size_t)(writer->data + writer->length - layout.message);
 	layout.text_bytes = sums.text_bytes;
-	if (!write_iv(keys, &protection, writer))
-		goto fail;
+	write_iv(keys, &protection, writer);
 	td_writer_bytes(writer, inside.data, inside.length);
 	memset(td_writer_room(writer, sums.padding + 1), 0, sums.padding);
 	td_writer_patch_u8(writer, writer->length - 1, (uint8_t)sums.padding);
 	td_writer_room(writer, protection.icv_bytes);
 	if (protect(&protection, &layout))
 		return 0;
-fail:
 	ERR_clear_error();
 	// Nobody may send what is not encrypted.
 	td_wipe(layout.message, sums.message_bytes);

@@ -137,6 +137,7 @@ struct td_bytes td_onertt_message_end(
 int td_onertt_keys_make(struct td_ike_sa *sa, const struct td_noise *noise)
 {
 	TD_SECRET_AUTO k1 = {0}, k2 = {0}, shared = {0};
+	const struct td_ike_random random = td_ike_random_of(sa->ike);
 	int ret = td_noise_split(noise, &k1, &k2);
 
 	if (ret < 0)
@@ -151,5 +152,5 @@ int td_onertt_keys_make(struct td_ike_sa *sa, const struct td_noise *noise)
 	shared.length = k1.length + k2.length;
 	return td_ike_keys_derive(&sa->suite, (struct td_bytes){shared.bytes, shared.length},
 	    td_ike_nonce_bytes(&sa->handshake->nonce_i), td_ike_nonce_bytes(&sa->handshake->nonce_r),
-	    sa->spi_i, sa->spi_r, NULL, 0, &sa->keys);
+	    sa->spi_i, sa->spi_r, NULL, 0, &random, &sa->keys);
 }

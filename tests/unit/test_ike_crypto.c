@@ -13,6 +13,14 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+static void random_fill(void *context, void *bytes, size_t length)
+{
+	(void)context;
+	memset(bytes, 1, length);
+}
+
+static const struct td_ike_random any = {.fill = random_fill};
+
 // ---- PRF --------------------------------------------------------------------------------------
 
 static const char long_key[] =
@@ -444,8 +452,9 @@ static void derive_check(const struct vector *vector)
 	td_cursor_u64(&spis, &spi_i);
 	td_cursor_u64(&spis, &spi_r);
 	cr_expect(td_ike_suite_usable(&suite));
-	cr_assert_eq(td_ike_keys_derive(&suite, vector->fields[6].bytes, vector->fields[7].bytes,
-	                 vector->fields[8].bytes, spi_i, spi_r, old_prf ? &old_d : NULL, old_prf, &keys),
+	cr_assert_eq(
+	    td_ike_keys_derive(&suite, vector->fields[6].bytes, vector->fields[7].bytes,
+	        vector->fields[8].bytes, spi_i, spi_r, old_prf ? &old_d : NULL, old_prf, &any, &keys),
 	    0);
 	key_check(&next, &keys.d, prf, "SK_d");
 	key_check(&next, &keys.a_i, a, "SK_ai");
@@ -535,7 +544,7 @@ Test(keys, only_of_usable_suites)
 		struct td_ike_keys keys;
 
 		cr_expect_eq(td_ike_suite_usable(suite), suites[i].usable, "%s", suites[i].name);
-		cr_expect_eq(td_ike_keys_derive(suite, nonce, nonce, nonce, 1, 2, NULL, 0, &keys),
+		cr_expect_eq(td_ike_keys_derive(suite, nonce, nonce, nonce, 1, 2, NULL, 0, &any, &keys),
 		    derivable ? 0 : -EIO, "%s", suites[i].name);
 	}
 }
@@ -546,8 +555,8 @@ Test(keys, refuse_a_nonce_that_is_too_long)
 	const struct td_bytes good = {some, 256}, bad = {some, 257};
 	struct td_ike_keys keys;
 
-	cr_expect_eq(td_ike_keys_derive(&suites[0].suite, good, good, good, 1, 2, NULL, 0, &keys), 0);
-	cr_expect_eq(td_ike_keys_derive(&suites[0].suite, good, bad, good, 1, 2, NULL, 0, &keys), -EIO);
-	cr_expect_eq(td_ike_keys_derive(&suites[0].suite, good, good, bad, 1, 2, NULL, 0, &keys), -EIO);
+	cr_expect_eq(td_ike_keys_derive(&suites[0].suite, good, good, good, 1, 2, NULL, 0, &any, &keys), 0);
+	cr_expect_eq(td_ike_keys_derive(&suites[0].suite, good, bad, good, 1, 2, NULL, 0, &any, &keys), -EIO);
+	cr_expect_eq(td_ike_keys_derive(&suites[0].suite, good, good, bad, 1, 2, NULL, 0, &any, &keys), -EIO);
 	cr_expect_eq(keys.d.length, 0);
 }

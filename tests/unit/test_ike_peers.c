@@ -150,6 +150,7 @@ static bool auth_begin(struct td_ike_peer *peer)
 	    .dh = TD_DH_X25519};
 	static const uint8_t bytes[32] = {1};
 	const struct td_bytes some = {bytes, sizeof(bytes)};
+	const struct td_ike_random random = td_ike_random_of(peer->ike);
 	struct td_path path = {.local = peer->config.local_address, .remote = peer->config.remote_address};
 	struct td_ike_sa *sa = td_ike_sa_create(peer->ike, true, &path);
 
@@ -157,7 +158,7 @@ static bool auth_begin(struct td_ike_peer *peer)
 	td_ike_sa_peer_set(sa, peer);
 	sa->handshake = calloc(1, sizeof(*sa->handshake));
 	cr_assert_not_null(td_ike_task_add(sa, TD_TASK_CREATE));
-	cr_assert_eq(td_ike_keys_derive(&suite, some, some, some, 1, 2, NULL, 0, &sa->keys), 0);
+	cr_assert_eq(td_ike_keys_derive(&suite, some, some, some, 1, 2, NULL, 0, &random, &sa->keys), 0);
 	compared = 0;
 	contact = false;
 	td_ike_auth_start(sa);

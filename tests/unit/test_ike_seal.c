@@ -27,6 +27,21 @@ static const struct {
     {"aes256-sha256", TD_ENCR_AES_CBC, 256, TD_INTEG_SHA2_256_128, 16, 16},
 };
 
+// Other bytes each time; or, if set, these.
+static uint8_t given;
+
+static void random_fill(void *context, void *bytes, size_t length)
+{
+	static uint64_t drawn;
+
+	(void)context;
+	for (size_t i = 0; i < length; i++)
+		((uint8_t *)bytes)[i] = given ? given : (uint8_t)((drawn >> i % 8 * 8) + i / 8);
+	drawn++;
+}
+
+static const struct td_ike_random any = {.fill = random_fill};
+
 static const struct td_ike_header header = {
     .spi_i = 0x0102030405060708,
     .spi_r = 0x1112131415161718,
@@ -48,7 +63,7 @@ static struct td_ike_keys keys_of(size_t suite)
 	    .dh = TD_DH_X25519};
 	struct td_ike_keys keys;
 
-	cr_assert_eq(td_ike_keys_derive(&chosen, bytes, bytes, bytes, 1, 2, NULL, 0, &keys), 0);
+	cr_assert_eq(td_ike_keys_derive(&chosen, bytes, bytes, bytes, 1, 2, NULL, 0, &any, &keys), 0);
 	return keys;
 }
 
@@ -309,6 +324,22 @@ Test(seal, never_uses_an_iv_twice)
 		for (size_t j = 0; j < suite; j++)
 			cr_expect_neq(starts[suite], starts[j]);
 	}
+}
+
+Test(seal, draws_ivs_from_where_it_is_told)
+{
+	static const uint8_t wanted[16] = {
+	    0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5};
+
+	given = 0xa5;
+	for (size_t suite = 0; suite < COUNT(suites); suite++) {
+		struct td_ike_keys keys = keys_of(suite);
+
+		message_seal(&message, &keys, (struct td_bytes){0}, 0, 0);
+		cr_expect_arr_eq(
+		    message.outer.encrypted.data, wanted, suites[suite].iv_bytes, "%s", suites[suite].name);
+	}
+	given = 0;
 }
 
 Test(seal, counts_past_the_last_iv)
