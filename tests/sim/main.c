@@ -31,9 +31,11 @@ struct arguments {
 
 static int usage(void)
 {
-	(void)fputs("usage: sim --seed N [--verbose]\n"
-	            "       sim --seeds COUNT [--first N] [--jobs J]\n"
-	            "--break RULE (1 to 5): one node breaks a rule of lossless rollover; the run must fail\n",
+	(void)fputs(
+	    "usage: sim --seed N [--verbose]\n"
+	    "       sim --seeds COUNT [--first N] [--jobs J]\n"
+	    "--break RULE (1 to 5; 6: hard limits of rule 4): a node breaks a rule of lossless rollover; "
+	    "the run must fail\n",
 	    stderr);
 	return 2;
 }
@@ -222,7 +224,7 @@ int main(int argc, char **argv)
 	}
 	if (arguments.one)
 		return one_run(&arguments);
-	if (arguments.count == 0 || arguments.broken > 5)
+	if (arguments.count == 0 || arguments.broken > SIM_BREAKS)
 		return usage();
 	if (arguments.jobs == 0 || arguments.jobs > JOBS_MAX)
 		arguments.jobs = 1;

@@ -140,7 +140,11 @@ int sim_end_add(struct sim_end *end)
 {
 	struct sim_node *node = end->node;
 
-	end->tunnel = td_life_tunnel_add(node->life, &end->life_config, td_ike_negotiator(node->ike), end);
+	struct td_life_config config = end->life_config;
+
+	if (node->broken == SIM_BREAK_HARD)
+		config.hard_ns = config.limits.hard_packets = 0;
+	end->tunnel = td_life_tunnel_add(node->life, &config, td_ike_negotiator(node->ike), end);
 	if (!end->tunnel)
 		return -1;
 	if (td_ike_tunnel_add(node->peers[end->other->node->index], end->tunnel, &end->child_config) < 0)

@@ -14,6 +14,7 @@ struct story {
 	uint64_t soft_ns; // the shortest
 	uint64_t calm_at_ns;
 	bool calm; // no faults at all
+	bool collide; // operators rekey both ends of a tunnel at once
 	struct td_timer fault;
 	uint64_t fault_ns; // between two
 };
@@ -364,10 +365,16 @@ static void fault_due(void *context)
 	struct story *story = context;
 	struct sim_world *world = story->world;
 
-	if (world->faulty)
+	if (story->collide) {
+		struct sim_end *end = end_any(world);
+
+		rekey(world, end, false);
+		rekey(world, end->other, false);
+	} else if (world->faulty) {
 		go_wrong(story);
-	else
+	} else {
 		operate(world);
+	}
 	td_timers_set(&world->timers, &story->fault,
 	    world->now_ns + story->fault_ns / 2 + sim_random_below(&world->random, story->fault_ns));
 }
@@ -474,6 +481,20 @@ static void result_fill(const struct sim_world *world, struct sim_result *result
 				result->excused[x] += world->links[i].ends[e].stats.excused[x];
 }
 
+// So that a broken rule shows: what it is for has to happen.
+static void rule_break(struct story *story, unsigned broken)
+{
+	struct sim_world *world = story->world;
+
+	world->nodes[0].broken = broken;
+	// The other end would end the child in time.
+	for (unsigned i = 0; broken == SIM_BREAK_HARD && i < world->node_count; i++)
+		world->nodes[i].broken = broken;
+	for (unsigned i = 0; (broken == 4 || broken == SIM_BREAK_HARD) && i < world->link_count; i++)
+		world->links[i].ends[0].life_config.soft_ns = world->links[i].ends[1].life_config.soft_ns = 0;
+	story->collide = broken == 5;
+}
+
 void sim_scenario_run(uint64_t seed, const struct sim_options *options, struct sim_result *result)
 {
 	static struct sim_world world;
@@ -484,11 +505,7 @@ void sim_scenario_run(uint64_t seed, const struct sim_options *options, struct s
 	world.trace = options->trace;
 	weather_set(&story);
 	nodes_configure(&story);
-	world.nodes[0].broken = options->broken;
-	if (options->broken == 4)
-		for (unsigned i = 0; i < world.link_count; i++)
-			world.links[i].ends[0].life_config.soft_ns =
-			    world.links[i].ends[1].life_config.soft_ns = 0;
+	rule_break(&story, options->broken);
 	for (unsigned i = 0; i < world.node_count; i++)
 		sim_node_start(&world.nodes[i]);
 	sim_traffic_start(&world);

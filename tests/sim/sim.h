@@ -128,6 +128,10 @@ struct sim_link {
 	struct sim_end ends[2];
 };
 
+// Rule 4 has two halves: broken 4 is that no rekey starts in time, this one that hard limits stop nothing.
+#define SIM_BREAK_HARD 6
+#define SIM_BREAKS 6
+
 // ---- nodes --------------------------------------------------------------------------------------
 
 struct sim_node {
@@ -156,7 +160,7 @@ struct sim_node {
 	uint32_t spi_first;
 	unsigned reserved, installed;
 	unsigned refusals; // so many of its next children find no room in the data plane
-	unsigned broken; // rule that this node breaks, 0: none
+	unsigned broken; // rule that this node breaks, or SIM_BREAK_HARD; 0: none
 	const uint8_t *nonce_bytes; // first bytes of the next nonces, for scripts; NULL: random
 	unsigned nonce_count;
 	uint64_t ike_up, ike_dead, ike_down, ike_failed, ike_rekeyed; // events
@@ -309,7 +313,7 @@ void sim_check_stopped(struct sim_node *node);
 
 // scenario.c
 struct sim_options {
-	unsigned broken; // rule that one node breaks; 0: none
+	unsigned broken; // rule that one node breaks (1 to SIM_BREAKS); 0: none
 	FILE *trace;
 };
 struct sim_result {

@@ -63,12 +63,27 @@ static uint64_t data_delay(struct sim_world *world)
 	return sim_random_between(&world->random, world->data_delay_min_ns, world->data_delay_max_ns);
 }
 
+// Rule 4: nothing is sent behind a hard limit.
+static void hard_check(const struct sim_end *end, const struct sim_sa *sa)
+{
+	const struct td_life_config *config = &end->life_config;
+	const struct sim_node *node = end->node;
+	uint64_t age_ns = sim_local_ns(node, node->world->now_ns) - sim_local_ns(node, sa->installed_ns);
+
+	if ((config->hard_ns && age_ns > config->hard_ns) ||
+	    (config->limits.hard_packets && sa->packets_out >= config->limits.hard_packets))
+		sim_fail(node->world, "%c sends behind a hard limit of SPI %x of tunnel %u", sim_letter(node),
+		    sa->spi_out, end->link->index);
+}
+
 void sim_packet_seal(struct sim_end *end, struct sim_sa *sa, bool dummy)
 {
 	struct sim_world *world = end->node->world;
 	const struct td_sa_limits *limits = &end->life_config.limits;
 	struct sim_parcel *packet;
 
+	if (!dummy)
+		hard_check(end, sa);
 	sa->packets_out++;
 	if (!dummy)
 		end->stats.sent++;
@@ -141,7 +156,7 @@ static struct sim_sa *outbound(struct sim_end *end, unsigned slot)
 	struct sim_sa *sa = end->current[slot] ? end->current[slot] : end->current[0];
 	uint64_t hard = end->life_config.limits.hard_packets;
 
-	if (!sa || hard == 0 || sa->packets_out < hard)
+	if (!sa || hard == 0 || sa->packets_out < hard || end->node->broken == SIM_BREAK_HARD)
 		return sa;
 	if (!sa->hard_told) {
 		sa->hard_told = true;
@@ -186,19 +201,21 @@ static void lost(const struct sim_parcel *packet, const struct sim_sa *sa)
 
 	if (excuse == SIM_EXCUSE_NONE && (!sa || !sa->child))
 		excuse = packet->early;
-	sim_trace(world, "%c  packet lost: SPI %x is %s%s", sim_letter(to->node), packet->spi,
-	    !sa                            ? "not known"
-	    : sa->state == SIM_SA_GONE     ? "gone"
-	    : sa->state == SIM_SA_RESERVED ? "not installed yet"
-	                                   : "installed too late or removed too early",
+	const char *why = !sa                               ? "does not know"
+	                  : sa->state == SIM_SA_GONE        ? "has removed"
+	                  : sa->state == SIM_SA_RESERVED    ? "has not installed"
+	                  : sa->works_from_ns == UINT64_MAX ? "stopped too early to decrypt on"
+	                                                    : "does not decrypt yet on";
+
+	sim_trace(world, "%c  packet lost: it %s SPI %x%s", sim_letter(to->node), why, packet->spi,
 	    excuse ? " (excused)" : "");
 	if (excuse != SIM_EXCUSE_NONE) {
 		from->stats.excused[excuse]++;
 		return;
 	}
 	from->stats.lost++;
-	sim_fail(world, "a packet of %c was lost: %c does not have SPI %x of tunnel %u (sent at %.6f)",
-	    sim_letter(from->node), sim_letter(to->node), packet->spi, from->link->index,
+	sim_fail(world, "a packet of %c was lost: %c %s SPI %x of tunnel %u (sent at %.6f)",
+	    sim_letter(from->node), sim_letter(to->node), why, packet->spi, from->link->index,
 	    (double)packet->sent_ns / 1e9);
 }
 
