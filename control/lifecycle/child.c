@@ -97,7 +97,8 @@ void td_life_child_end(struct td_life_child *child, bool erase)
 			drain(child);
 	} else {
 		// A peer that does not answer keeps neither keys nor memory. It may have installed the child
-		// later than this end, by all retransmissions of its request, and sends until its own end.
+		// later than this end, by all retransmissions of its request, and sends until its own end
+		// (rule 3).
 		if (!child->drain_timer.armed)
 			td_timers_set(timers, &child->drain_timer,
 			    timers->now_ns + tunnel->config.quiet_ns + tunnel->config.drain_ns);

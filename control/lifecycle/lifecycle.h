@@ -10,10 +10,11 @@
 // the
 //    responder on the first authenticated packet of the child, on the DELETE of the old one, or after a time
 //    as long as all retransmissions of the peer's request without hearing one.
-// 3. An old inbound SA stays until the peer's DELETE plus a drain time, or its hard lifetime.
-// 4. Soft limits start the next negotiation; hard limits stop the child: traffic is held or dropped, never
-// sent
-//    in plaintext. Soft times are jittered, so that both ends seldom start at once.
+// 3. An old inbound SA stays until the peer's DELETE plus a drain time, or, where none comes, for a bounded
+//    time after its hard lifetime: rule 2's time and the drain time. The peer may have installed the child
+//    later by the former, counts its lifetime from then, and until then sends what would be lost here.
+// 4. Soft limits start the next negotiation; hard limits stop the child outbound: traffic is held or dropped,
+//    never sent in plaintext. Soft times are jittered, so that both ends seldom start at once.
 // 5. Simultaneous rekeys converge on one child by the nonce rule (RFC 7296 2.8.1), which the negotiator works
 // out.
 //

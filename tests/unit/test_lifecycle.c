@@ -404,7 +404,7 @@ static const struct script rules[] = {
     {"rule 3: and behind the answer to ours",
         UP1 "i:2/1 answered:2 retire:1 -> install2 switch2 prove2 ; wait:500 ours:1 -> drain1 ; wait:999 ; "
             "wait:1 -> remove1"},
-    {"rule 3: or goes at its hard limit, though no DELETE comes",
+    {"rule 3: or goes when the peer's hard limit is over for sure, though no DELETE comes",
         UP1 "wait:9500 r:2/1 use:2 -> install2 switch2 ; retire:1 wait:10499 ; wait:1 -> erase1 ; "
             "wait:2999 -> rekey2 ; wait:1 -> remove1"},
     {"rule 4: the initiator's soft time", UP1 "wait:9999 ; wait:1 -> rekey1"},
