@@ -403,16 +403,17 @@ static void held_release(struct sim_world *world)
 			td_timers_set(&world->timers, &message->timer, world->now_ns + SIM_MS + ++delay);
 }
 
-static void rest(struct run *run)
+static void rest(struct run *run, uint64_t most_ns)
 {
-	uint64_t until = run->world->now_ns + REST_S * SIM_S;
+	uint64_t until = run->world->now_ns + most_ns;
 	char why[200] = "";
 
 	held_release(run->world);
 	while (!run->world->failed && !sim_at_rest(run->world, why, sizeof(why))) {
 		if (run->world->now_ns >= until) {
 			sim_trace_state(run->world);
-			sim_fail(run->world, "not at rest: %s", why);
+			sim_fail(run->world, "not at rest after %llu ms: %s",
+			    (unsigned long long)(most_ns / SIM_MS), why);
 		}
 		sim_world_run(run->world, run->world->now_ns + 10 * SIM_MS);
 	}
@@ -470,7 +471,9 @@ static void step(struct run *run, const char *text)
 	} else if (strncmp(text, "gossip=", 7) == 0) {
 		gossip(run, (unsigned)strtoul(text + 7, NULL, 10));
 	} else if (strcmp(text, "rest") == 0) {
-		rest(run);
+		rest(run, REST_S * SIM_S);
+	} else if (strncmp(text, "rest=", 5) == 0) {
+		rest(run, strtoull(text + 5, NULL, 10) * SIM_MS);
 	} else if (strcmp(text, "trouble") == 0) {
 		world->faulty = true;
 	} else if (strcmp(text, "calm") == 0) {
@@ -504,7 +507,7 @@ static void finish(struct run *run)
 			if (world->links[0].ends[i].stats.received)
 				sim_fail(world, "a packet arrived though nothing can be set up");
 	} else if (!world->failed) {
-		rest(run);
+		rest(run, REST_S * SIM_S);
 		if (run->script->kept)
 			kept_check(run);
 		for (unsigned i = 0; i < 2; i++)

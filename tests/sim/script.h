@@ -4,34 +4,41 @@
 // Arrow scripts: two nodes, A and B, whose messages are all in the script's hands. A script is a list of
 // steps, apart by blanks:
 //
-//   A:rekey A:rekey-ike     an operator's wish      A:down A:up A:crash A:start
-//   A:soft A:hard           the child that A sends on reaches a limit        A:hard-old  its oldest child
-//   does A:nonce=00,ff           first bytes of A's next nonces A>create?               A's oldest create
-//   request arrives; "!" is an answer; init, auth, create and info A>create!(WORD)         the oldest one
-//   with the word in it (a notify, a payload, an SPI) -A>create?              it is lost +A>create?   it
-//   arrives, and will once more A>any?                  of any exchange A:none                  A has sent
-//   nothing that is still under way wait=N                  N ms pass, messages stay where they are A:mute
-//   A:heard          from now on nothing of A's arrives; everything again A:children=N            A has so
-//   many children that are not draining A:traffic=N             so many children of A's have been activated
-//   by traffic (also: timer, delete, answer) A:ikes=N                A has so many IKE SAs flow=N all is
-//   delivered for N ms, what is held first trouble calm            packets may be held; from now on they may
-//   not rest                    flows until all is at rest flood=N                 N initiators from nowhere
-//   start at B rebind                  the NAT before A takes other ports
+// clang-format off
+//   A:rekey A:rekey-ike        an operator's wish; A:down A:up, A:crash A:start
+//   A:soft A:hard              the child that A sends on reaches a limit; A:hard-old: its oldest child does
+//   A:nonce=00,ff              first bytes of A's next nonces
+//   A>create?                  A's oldest create request arrives; "!" is an answer; init, auth, create, info
+//   A>create!(WORD)            the oldest one with the word in it (a notify, a payload, an SPI)
+//   A>any?                     of any exchange
+//   -A>create?  +A>create?     it is lost; it arrives, and will once more
+//   ~A>init?                   it arrives with its last byte changed
+//   ^A>noise?                  with a byte changed that nothing authenticates
+//   @B>init!  _B>init!         with a proposal that was not offered, with a KE payload of zeros
+//   A:none                     A has sent nothing that is still under way
+//   wait=N                     N ms pass, messages stay where they are
+//   flow=N                     all is delivered for N ms, what is held first
+//   rest  rest=N               flows until all is at rest, which may take so many ms
+//   trouble calm               packets may be held; from now on they may not
+//   A:mute A:heard             from now on nothing of A's arrives; everything again
+//   A:children=N A:ikes=N      A has so many children that are not draining, so many IKE SAs
+//   A:traffic=N                so many children of A's have been activated by traffic (also: timer, delete,
+//                              answer, message, early)
+//   A:failed=N                 so many IKE SAs of A's have failed (also: dead, rekeyed, expired, renewed)
+//   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
+//   flood=N                    N initiators from nowhere start at B
+//   gossip=N                   N messages about unknown IKE SAs come to B
+//   rebind                     the NAT before A takes other ports
 //   A:stranger                 who has seen A's SPIs asks about them in the wrong roles
 //   A:told=N                   who has seen A's first message answers it with a notify of this number
-//   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
 //   A:decoy                    another peer between the addresses, with other proposals
 //   A:rename                   A has another identity when it starts again
-//   ~A>init?                   it arrives with its last byte changed
-//   @B>init!  _B>init!         it arrives with a proposal that was not offered, with a KE payload of zeros
-//   ^A>noise?                  with a byte changed that nothing authenticates
-//   gossip=N                   N messages about unknown IKE SAs come to B
-//
 //   A:unsealed=N               A has no memory for its next N messages
 //   A:untasked=N               for its next N tasks (liveness aside)
 //   A:uninstalled=N            A's data plane has no room for its next N children
 //   A:turn                     A has its Diffie-Hellman groups in another order from now on
 //   A:anybody                  another peer of A's, found first, takes any identity with the key of B
+// clang-format on
 //
 // No packet may be lost in any script; data goes both ways all the time.
 

@@ -94,6 +94,12 @@ const struct sim_script sim_scripts_ike[] = {
         "flow=1100 trouble B:crash B:start wait=100 B>info?(INVALID_SPI) A>info? "
         "B>info!(QUICK_CRASH_DETECTION) A:dead=1",
         'A'},
+    // Requests are repeated after 500 ms.
+    {"a reboot is over before two retransmissions", 0, "flow=1100 trouble B:crash B:start rest=1000", 'A'},
+    {"a reboot is over before two retransmissions, though the question is lost", 0,
+        "flow=1100 trouble B:crash B:start wait=100 B>info?(INVALID_SPI) -A>info? rest=900", 'A'},
+    {"a reboot of the initiator is over before two retransmissions", 0,
+        "flow=1100 trouble A:crash A:start rest=1000", 'A'},
     {"a dead peer is given up", SCRIPT_LIVENESS,
         "trouble B:mute A:mute wait=12000 A:dead=1 B:dead=1 A:ikes=1 A:heard B:heard", 0},
     {"a live peer is asked and answers", SCRIPT_LIVENESS, "wait=1200 A>info? B>info! A:dead=0", 'A'},

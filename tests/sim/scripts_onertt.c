@@ -53,6 +53,8 @@ const struct sim_script sim_scripts_onertt[] = {
         "A:rekey-ike A>create? B>create! A>info?(D(IKE) B>info! A:ikes=1 B:ikes=1", 'A'},
     {"onertt: a crash of the initiator", SCRIPT_ONERTT, "trouble A:crash A:start A>noise? B:ikes=1 B>noise!",
         'A'},
+    {"onertt: a reboot is over before two retransmissions", SCRIPT_ONERTT,
+        "flow=1100 trouble B:crash B:start rest=1000", 'A'},
     {"onertt: a crash of the responder is proved (RFC 6290)", SCRIPT_ONERTT | SCRIPT_LIVENESS,
         "trouble B:crash B:start wait=1200 A>info? B>info!(QUICK_CRASH_DETECTION) A:dead=1", 'A'},
     {0},
