@@ -37,6 +37,7 @@ void sim_check(struct sim_world *world)
 {
 	unsigned counts[SIM_NODES_MAX] = {0};
 
+	sim_keys_check(world);
 	for (unsigned i = 0; i < world->link_count; i++) {
 		for (unsigned e = 0; e < 2; e++) {
 			struct sim_end *end = &world->links[i].ends[e];
@@ -193,6 +194,11 @@ bool sim_at_rest(const struct sim_world *world, char *why, size_t size)
 
 void sim_check_stopped(struct sim_node *node)
 {
+	unsigned keys = sim_keys_live(node);
+
+	if (keys)
+		sim_fail(
+		    node->world, "%c has stopped and left keys of %u IKE SAs behind", sim_letter(node), keys);
 	if (td_timers_next_ns(&node->timers) != UINT64_MAX)
 		sim_fail(node->world, "%c has stopped and left a timer behind", sim_letter(node));
 	if (node->installed)

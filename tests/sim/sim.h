@@ -8,6 +8,12 @@
 // Time in the world is global; each node has a clock of its own, which is off and drifts. A step is one
 // timer: of the world (a message arrives, a packet is sent, a fault begins) or of a node (what the product
 // set).
+//
+// What it cannot show: there is no plaintext in the model. A packet that finds no SA is held or dropped
+// because the model does so, not because the data plane does, which has policies, queues and a way out for
+// plain packets that are not here. That nothing leaves in plaintext, whatever keys do, is shown by the tests
+// in tests/wire. Nor does it show what workers, RCU and real sockets add: order among threads, and loss where
+// a queue is full. Of keys it sees those of IKE SAs; copies on the stack it does not see.
 
 #include "control/ike/ike.h"
 #include "control/lifecycle/lifecycle.h"
@@ -310,6 +316,10 @@ void sim_check(struct sim_world *world);
 bool sim_at_rest(const struct sim_world *world, char *why, size_t size);
 // Nothing is left behind by a node that has stopped.
 void sim_check_stopped(struct sim_node *node);
+
+// keys.c
+void sim_keys_check(struct sim_world *world);
+unsigned sim_keys_live(const struct sim_node *node); // IKE SAs that have keys
 
 // scenario.c
 struct sim_options {
