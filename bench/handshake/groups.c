@@ -78,6 +78,13 @@ const struct td_group td_groups[] = {
             {"one round trip: computed meanwhile", "us", TD_AIM_NONE, 0},
             {"one round trip: together", "ms", TD_AIM_NONE, 0},
             {"part of the time of IKEv2", "%", TD_AIM_MOST, 50}, {0}}},
+    {"public-key work for one message, heaviest kinds", 20, 5, 0, ROUNDS, td_heavy_setup, td_heavy_round,
+        td_heavy_teardown,
+        {{"MODP-2048, key and agreement", "us", TD_AIM_MOST, 10000},
+            {"MODP-3072, key and agreement", "us", TD_AIM_MOST, 10000},
+            {"ECP-384, key and agreement", "us", TD_AIM_MOST, 10000},
+            {"RSA-3072, signature", "us", TD_AIM_MOST, 10000},
+            {"RSA-4096, signature", "us", TD_AIM_MOST, 10000}, {0}}},
     // argument: tunnels of a peer
     {"%u tunnels, each of a peer of its own, PSK", 10000, 200, 1, CROWD_ROUNDS, td_crowd_setup,
         td_crowd_round, td_crowd_teardown, CROWD_FIGURES},

@@ -53,6 +53,9 @@ int td_transaction_round(const struct td_group *group, double *values);
 int td_first_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
 int td_first_round(const struct td_group *group, double *values);
 void td_onertt_teardown(void); // of all three
+int td_heavy_setup(const struct td_group *group, const struct td_pki *pki, unsigned times);
+int td_heavy_round(const struct td_group *group, double *values);
+void td_heavy_teardown(void);
 int td_crowd_setup(const struct td_group *group, const struct td_pki *pki, unsigned tunnels);
 int td_crowd_round(const struct td_group *group, double *values);
 void td_crowd_teardown(void);
