@@ -48,7 +48,7 @@ static bool has_sa(const struct td_worker *worker, uint32_t id)
 
 void td_acquire_poll(struct td_worker *worker)
 {
-	struct rte_mbuf *ready[TD_BURST];
+	struct rte_mbuf *ready[TD_ACQUIRE_PER_WORKER];
 	unsigned ready_count = 0, kept = 0;
 
 	if (likely(worker->acquire_count == 0))
@@ -61,7 +61,7 @@ void td_acquire_poll(struct td_worker *worker)
 	for (unsigned i = 0; i < worker->acquire_count; i++) {
 		struct td_acquire held = worker->acquire[i];
 
-		if (changed && ready_count < TD_BURST && has_sa(worker, td_packet(held.mbuf)->tunnel))
+		if (changed && has_sa(worker, td_packet(held.mbuf)->tunnel))
 			ready[ready_count++] = held.mbuf;
 		else if (worker->now_tsc > held.deadline_tsc)
 			td_drop(worker, held.mbuf, TD_DROP_ESP_NO_SA);
@@ -69,10 +69,9 @@ void td_acquire_poll(struct td_worker *worker)
 			worker->acquire[kept++] = held;
 	}
 	worker->acquire_count = kept;
-	// More were ready than go at once: look again in the next loop.
-	if (ready_count == TD_BURST)
-		worker->acquire_generation = generation - 1;
 	// Behind the bookkeeping, because a packet whose SA has gone again comes back here.
-	if (ready_count)
-		td_esp_out(worker, ready, ready_count);
+	for (unsigned done = 0, count; done < ready_count; done += count) {
+		count = RTE_MIN(ready_count - done, (unsigned)TD_BURST);
+		td_esp_out_ready(worker, &ready[done], count);
+	}
 }

@@ -352,7 +352,7 @@ static void too_big(struct td_worker *worker, struct td_esp_batch *batch, struct
 	// What came before goes before.
 	td_esp_batch_finish(worker, batch);
 	int count = td_cut(worker, mbuf, (uint16_t)mtu, fragments, TD_DROP_ESP_TOO_BIG);
-	td_esp_out(worker, fragments, (unsigned)count);
+	td_esp_out_ready(worker, fragments, (unsigned)count);
 }
 
 // Transport mode protects whole packets: one without DF is sealed as it is and cut by forward (RFC
@@ -454,13 +454,11 @@ static void sas_find(
 		}
 }
 
-void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
+void td_esp_out_ready(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
 {
 	struct td_sa_out *sas[TD_BURST];
 	struct td_esp_batch batch;
 
-	// What waited for an SA goes before what came later.
-	td_acquire_poll(worker);
 	td_esp_batch_init(&batch);
 	sas_find(worker, mbufs, sas, count);
 	for (unsigned i = 0; i < count; i++) {
@@ -478,6 +476,13 @@ void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 			packet_seal(worker, &batch, sa, mbufs[i]);
 	}
 	td_esp_batch_finish(worker, &batch);
+}
+
+void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count)
+{
+	// What waited for an SA goes before what came later.
+	td_acquire_poll(worker);
+	td_esp_out_ready(worker, mbufs, count);
 }
 
 void td_esp_out_dummies(struct td_worker *worker, struct td_sa_out **sas, unsigned count)

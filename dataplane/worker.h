@@ -212,6 +212,8 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 // ESP and AH packets for this gateway (esp_in.c) and plain packets for the tunnel in td_packet (esp_out.c).
 void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
 void td_esp_out(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
+// The same for packets that waited (acquire.c) or are parts of one (esp_out.c): what still waits stays there.
+void td_esp_out_ready(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count);
 // Sends dummy packets on idle SAs (dummy.c), at most TD_BURST at a time.
 void td_dummy_poll(struct td_worker *worker);
 // Sends the one that the control thread wants (td_dp_dummy_send); takes the order.

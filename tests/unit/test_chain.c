@@ -2,54 +2,15 @@
 // Frames that a device receives in several segments, cut anywhere, the ICV included: one worker seals and
 // opens them. It has ports without devices; what it sends stays in its transmit buffers.
 
-#include "dataplane/policy_hits.h"
-#include "dataplane/sa.h"
-#include "dataplane/worker.h"
-#include "tests/unit/eal.h"
-
-#include <netinet/in.h>
-#include <rte_malloc.h>
-#include <rte_udp.h>
-
-enum { INSIDE, OUTSIDE };
+#include "tests/unit/one_worker.h"
 
 #define MTU 9000
 #define ROOM (RTE_ALIGN_CEIL(MTU + 256, 64) + RTE_PKTMBUF_HEADROOM) // as publish.c has it
 #define SMALL_ROOM (256 + RTE_PKTMBUF_HEADROOM)
 #define BUFFERS 255
 
-static struct td_worker *worker;
 static struct rte_mempool *small;
 static uint8_t frame[MTU + RTE_ETHER_HDR_LEN];
-
-static struct rte_mempool *pool_new(const char *name, uint16_t room)
-{
-	struct rte_mempool *pool = rte_pktmbuf_pool_create(
-	    name, BUFFERS, 0, RTE_ALIGN_CEIL(sizeof(struct td_packet), 8), room, SOCKET_ID_ANY);
-
-	cr_assert_not_null(pool);
-	return pool;
-}
-
-static struct td_prefix prefix(const char *text)
-{
-	struct td_prefix made;
-
-	cr_assert_eq(td_prefix_parse(text, &made), 0);
-	return made;
-}
-
-static void port_new(unsigned port, enum td_port_role role, const char *network, const char *neighbour)
-{
-	struct td_dp_route route = {prefix(network), TD_ROUTE_CONNECTED, port, {0}};
-	struct td_ip ip = prefix(neighbour).ip;
-
-	td_dp.ports[port] = (struct td_port){.config = {.role = role, .mtu = MTU},
-	    .tx_queues = 1,
-	    .mac = {.addr_bytes = {2, 0, 0, 0, 0, (uint8_t)port}}};
-	cr_assert_eq(td_dp_route_set(&route), 0);
-	cr_assert_eq(td_dp_neighbour_set(port, &ip, td_dp.ports[port].mac.addr_bytes), 0);
-}
 
 static void policy_set(struct td_dp_tunnel *tunnel)
 {
@@ -98,26 +59,8 @@ static void sas_new(struct td_dp_tunnel *tunnel, const char *suite)
 
 static void start(void)
 {
-	test_eal_start();
-	cr_assert_eq(td_fib_init(), 0);
-	td_dp.worker_count = 1;
-	td_dp.port_count = 2;
-	td_dp.tsc_hz = 1000000000;
-	td_dp.control_mgr = td_suite_manager_create();
-	td_dp.pool = pool_new("packets", ROOM);
-	small = pool_new("small", SMALL_ROOM);
-	worker = rte_zmalloc("worker", sizeof(*worker), RTE_CACHE_LINE_SIZE);
-	cr_assert(td_dp.control_mgr && worker);
-	td_dp.workers[0] = worker;
-	worker->mgr = td_suite_manager_create();
-	worker->events = rte_ring_create_elem(
-	    "events", sizeof(struct td_event), 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	cr_assert(worker->mgr && worker->events && td_spi_table_init(&worker->spi_table) == 0 &&
-	          td_policy_hits_init(worker) == 0);
-	port_new(INSIDE, TD_ROLE_INSIDE, "10.2.0.0/24", "10.2.0.1");
-	port_new(OUTSIDE, TD_ROLE_OUTSIDE, "192.0.2.0/24", "192.0.2.2");
-	struct td_dp_route local = {prefix("192.0.2.1/32"), TD_ROUTE_LOCAL, OUTSIDE, {0}};
-	cr_assert_eq(td_dp_route_set(&local), 0);
+	worker_start(MTU, BUFFERS, ROOM);
+	small = pool_new("small", BUFFERS, SMALL_ROOM);
 }
 
 TestSuite(chain, .init = start);
@@ -132,16 +75,7 @@ static void frame_fill(uint32_t length)
 		frame[i] = (uint8_t)(i * 7 + i / 256);
 	*ether = (struct rte_ether_hdr){
 	    .dst_addr = td_dp.ports[INSIDE].mac, .ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4)};
-	*ip = (struct rte_ipv4_hdr){
-	    .version_ihl = RTE_IPV4_VHL_DEF,
-	    .total_length = rte_cpu_to_be_16((uint16_t)length),
-	    .fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG),
-	    .time_to_live = 64,
-	    .next_proto_id = IPPROTO_UDP,
-	    .src_addr = rte_cpu_to_be_32(0x0a010001),
-	    .dst_addr = rte_cpu_to_be_32(0x0a020001),
-	};
-	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	ipv4_fill(ip, 0x0a010001, 0x0a020001, length);
 }
 
 // The bytes as a chain of count segments; ends are where all but the last one end.

@@ -310,11 +310,14 @@ class Gateway:
         return self.tunnels[tunnel].peer_sa(direction, spi, suite, key, esn)
 
     def add(self, sa, direction, tunnel="b", **fields):
-        request = {
+        return self.rpc.call("sa.add", self.request(sa, direction, tunnel, **fields))
+
+    @staticmethod
+    def request(sa, direction, tunnel="b", **fields):
+        return {
             "spi": sa.spi, "direction": direction, "tunnel": tunnel, "suite": sa.suite, "key": sa.key.hex(),
             "esn": sa.esn, **fields,
         }
-        return self.rpc.call("sa.add", request)
 
     def add_in(self, suite="aes128gcm16", esn=False, tunnel="b", **fields):
         sa = self.new_sa("in", suite, esn, tunnel=tunnel)

@@ -6,7 +6,9 @@ import time
 import unittest
 
 from esp import esp_header, forwarded, udp
-from gateway import HOST, HOST6, OWN_LINK, OWN_LINK6, GatewayTestCase, Tunnel, drops_between, gateway_config, is_esp, is_ip
+from gateway import (
+    HOST, HOST6, OWN_LINK, OWN_LINK6, TUNNELS, GatewayTestCase, Tunnel, drops_between, gateway_config, is_esp, is_ip,
+)
 from rpc import Rpc
 
 HELD_MAX = 16  # packets of a tunnel that wait
@@ -14,6 +16,9 @@ HOLD_S = 3.0
 
 
 class AcquireTest(GatewayTestCase):
+    tunnels = (*TUNNELS, Tunnel("d", ["10.1.0.0/24"], ["10.4.0.0/24"]))
+    config_text = gateway_config(tunnels=tunnels)
+
     def setUp(self):
         super().setUp()
         # The worker raises ten events a second: what the last test used up comes back.
@@ -38,6 +43,27 @@ class AcquireTest(GatewayTestCase):
             self.assertEqual(sa.open(outer), forwarded(inner))
         self.assertEqual(self.pass_out(sa), [])
         self.assertEqual(drops_between(before, self.gateway.drops()), {})
+
+    def test_keys_for_many_tunnels_at_once_keep_each_ones_order(self):
+        self.gateway.delete_all_sas()
+        remotes = {"b": "10.2.0.5", "c": "10.3.0.9", "d": "10.4.0.7"}
+        held = {name: [] for name in remotes}
+        received = lambda: self.gateway.rpc.call("worker.list")["workers"][0]["rx_packets"]
+        before = received()
+        for _ in range(HELD_MAX):
+            for name, remote in remotes.items():
+                held[name].append(self.inner_out(dst=remote))
+                self.inside.send(held[name][-1])
+        self.eventually(lambda: received() >= before + HELD_MAX * len(remotes), True)
+        sas = {name: self.gateway.new_sa("out", tunnel=name) for name in remotes}
+        requests = [self.gateway.request(sa, "out", name, activate=True) for name, sa in sas.items()]
+        self.gateway.rpc.call("sa.add", {"sas": requests})
+        opened = {sa.spi: [] for sa in sas.values()}
+        for _ in range(HELD_MAX * len(sas)):
+            outer = self.outside.expect_esp()
+            opened[esp_header(outer)[0]].append(outer)
+        for name, sa in sas.items():
+            self.assertEqual([sa.open(outer) for outer in opened[sa.spi]], [forwarded(i) for i in held[name]], name)
 
     def test_key_that_is_not_activated_releases_nothing(self):
         self.inside.send(self.inner_out())
@@ -115,7 +141,7 @@ class AcquireTest(GatewayTestCase):
             for inner in inners[5:]:
                 self.inside.send(inner)
             opened = [sa.open(self.outside.expect_esp(sa.spi)) for _ in inners]
-            self.assertEqual(sorted(opened), sorted(forwarded(inner) for inner in inners))
+            self.assertEqual(opened, [forwarded(inner) for inner in inners])
 
 
 class RouteTest(GatewayTestCase):

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Packets that wait for their tunnel's first SA: in which order they leave, and that the control thread hears
+// of them.
+
+#include "tests/unit/one_worker.h"
+
+#define MTU 1500
+#define BUFFERS 255
+#define TUNNELS 3
+
+static struct td_dp_tunnel *tunnels[TUNNELS];
+static uint16_t number; // of the next packet: its identification
+
+static void start(void)
+{
+	worker_start(MTU, BUFFERS, 2048 + RTE_PKTMBUF_HEADROOM);
+	number = 0;
+	for (uint32_t i = 0; i < TUNNELS; i++)
+		tunnels[i] = td_dp_tunnel_create(i);
+}
+
+TestSuite(acquire, .init = start);
+
+// AES-GMAC leaves the packet readable.
+static struct td_sa_out *sa_new(struct td_dp_tunnel *tunnel)
+{
+	static struct td_secret key = {.length = 20};
+	struct td_sa_params params = {
+	    .mode = TD_SA_TUNNEL,
+	    .spi = 0x1000 + tunnel->id,
+	    .tunnel = tunnel,
+	    .suite = (unsigned)td_dp_suite_find(TD_SA_ESP, "aes128gmac"),
+	    .key = &key,
+	    .local = prefix("192.0.2.1").ip,
+	    .remote = prefix("192.0.2.2").ip,
+	};
+	struct td_error error = {0};
+
+	key.bytes[0]++;
+	struct td_sa_out *sa = td_dp_sa_out_create(&params, &error);
+	cr_assert_not_null(sa, "%s", error.reason);
+	return sa;
+}
+
+static struct rte_mbuf *packet_new(uint32_t tunnel)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)rte_pktmbuf_append(mbuf, 64);
+
+	cr_assert_not_null(ip);
+	memset(ip, 0, 64);
+	ipv4_fill(ip, 0x0a010001, 0x0a020001, 64);
+	ip->packet_id = rte_cpu_to_be_16(number++);
+	*td_packet(mbuf) = (struct td_packet){.tunnel = tunnel};
+	return mbuf;
+}
+
+static void offer(uint32_t tunnel, unsigned count)
+{
+	while (count--) {
+		struct rte_mbuf *mbuf = packet_new(tunnel);
+
+		td_esp_out(worker, &mbuf, 1);
+	}
+}
+
+// Frees what was sent. Each tunnel's packets must be in order; returns how many there are of a tunnel.
+static unsigned sent(uint32_t tunnel)
+{
+	struct td_tx_buffer *buffer = &worker->tx[OUTSIDE];
+	int last[TUNNELS] = {-1, -1, -1};
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < buffer->count; i++) {
+		uint32_t at = RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr);
+		const struct rte_esp_hdr *esp =
+		    rte_pktmbuf_mtod_offset(buffer->mbufs[i], const struct rte_esp_hdr *, at);
+		const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)((const uint8_t *)(esp + 1) + 8);
+		uint32_t of = rte_be_to_cpu_32(esp->spi) - 0x1000;
+
+		cr_assert_lt(of, TUNNELS);
+		cr_expect_gt((int)rte_be_to_cpu_16(ip->packet_id), last[of], "packet %u of tunnel %u", i, of);
+		last[of] = rte_be_to_cpu_16(ip->packet_id);
+		count += of == tunnel;
+	}
+	return count;
+}
+
+Test(acquire, many_that_waited_keep_their_order)
+{
+	for (unsigned i = 0; i < TD_ACQUIRE_PER_TUNNEL; i++)
+		for (uint32_t tunnel = 0; tunnel < TUNNELS; tunnel++)
+			offer(tunnel, 1);
+	for (uint32_t tunnel = 0; tunnel < TUNNELS; tunnel++)
+		td_dp_tunnel_switch(tunnels[tunnel], 0, sa_new(tunnels[tunnel]));
+	td_acquire_poll(worker);
+	for (uint32_t tunnel = 0; tunnel < TUNNELS; tunnel++)
+		cr_expect_eq(sent(tunnel), TD_ACQUIRE_PER_TUNNEL);
+	cr_expect_eq(worker->acquire_count, 0);
+}
