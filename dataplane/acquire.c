@@ -6,7 +6,14 @@
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
-static void acquire_raise(struct td_worker *worker, struct rte_mbuf *mbuf)
+static uint64_t hold_tsc(void)
+{
+	return td_dp.tsc_hz / 1000 * TD_ACQUIRE_HOLD_MS;
+}
+
+// Asks the control thread for an SA for a packet's tunnel. Where there is no token or no room in the ring,
+// whoever waits is asked for again later.
+static bool acquire_tell(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
 	struct td_event event = {
 	    .kind = TD_EVENT_ACQUIRE,
@@ -16,27 +23,39 @@ static void acquire_raise(struct td_worker *worker, struct rte_mbuf *mbuf)
 	    .protocol = td_ip_protocol(mbuf),
 	};
 
-	if (td_bucket_take(&worker->acquire_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ACQUIRE_EVENTS_PER_S))
-		(void)td_event_raise(worker, &event);
+	if (rte_ring_full(worker->events) ||
+	    !td_bucket_take(
+	        &worker->acquire_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ACQUIRE_EVENTS_PER_S) ||
+	    !td_event_raise(worker, &event))
+		return false;
+	for (unsigned i = 0; i < worker->acquire_count; i++)
+		if (td_packet(worker->acquire[i].mbuf)->tunnel == event.tunnel)
+			worker->acquire[i].tell_tsc = worker->now_tsc + hold_tsc();
+	return true;
 }
 
 void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
 	uint32_t tunnel = td_packet(mbuf)->tunnel;
+	struct td_acquire *held = &worker->acquire[worker->acquire_count];
+	uint64_t tell_tsc = 0;
 	unsigned waiting = 0;
 
 	for (unsigned i = 0; i < worker->acquire_count; i++)
-		waiting += td_packet(worker->acquire[i].mbuf)->tunnel == tunnel;
-	if (waiting == 0)
-		acquire_raise(worker, mbuf);
+		if (td_packet(worker->acquire[i].mbuf)->tunnel == tunnel) {
+			waiting++;
+			tell_tsc = worker->acquire[i].tell_tsc;
+		}
+	if (tell_tsc <= worker->now_tsc && acquire_tell(worker, mbuf))
+		tell_tsc = worker->now_tsc + hold_tsc();
 	if (waiting == TD_ACQUIRE_PER_TUNNEL || worker->acquire_count == TD_ACQUIRE_PER_WORKER) {
 		td_drop(worker, mbuf, TD_DROP_ESP_NO_SA);
 		return;
 	}
 	if (unlikely(worker->watched))
 		td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_SA);
-	worker->acquire[worker->acquire_count++] = (struct td_acquire){
-	    .mbuf = mbuf, .deadline_tsc = worker->now_tsc + td_dp.tsc_hz / 1000 * TD_ACQUIRE_HOLD_MS};
+	*held = (struct td_acquire){mbuf, worker->now_tsc + hold_tsc(), tell_tsc};
+	worker->acquire_count++;
 }
 
 static bool has_sa(const struct td_worker *worker, uint32_t id)
@@ -69,6 +88,10 @@ void td_acquire_poll(struct td_worker *worker)
 			worker->acquire[kept++] = held;
 	}
 	worker->acquire_count = kept;
+	for (unsigned i = 0; i < kept; i++)
+		if (worker->acquire[i].tell_tsc <= worker->now_tsc &&
+		    !acquire_tell(worker, worker->acquire[i].mbuf))
+			break;
 	// Behind the bookkeeping, because a packet whose SA has gone again comes back here.
 	for (unsigned done = 0, count; done < ready_count; done += count) {
 		count = RTE_MIN(ready_count - done, (unsigned)TD_BURST);

@@ -19,32 +19,51 @@ static struct td_ip next_hop_of(struct rte_mbuf *mbuf, const struct td_adjacency
 	return ip;
 }
 
+static uint64_t hold_tsc(void)
+{
+	return td_dp.tsc_hz / 1000 * TD_HOLD_MS;
+}
+
+// Has the kernel asked for a neighbour. Where the ring has no room, whoever waits is asked for again later.
+static bool neighbour_ask(struct td_worker *worker, const struct td_ip *next_hop, uint16_t port)
+{
+	struct td_event event = {.kind = TD_EVENT_RESOLVE, .port = port, .destination = *next_hop};
+
+	if (rte_ring_full(worker->events) || !td_event_raise(worker, &event))
+		return false;
+	for (unsigned i = 0; i < worker->held_count; i++)
+		if (td_ip_equal(&worker->held[i].next_hop, next_hop))
+			worker->held[i].ask_tsc = worker->now_tsc + hold_tsc();
+	return true;
+}
+
 void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency)
 {
 	struct td_ip next_hop = next_hop_of(mbuf, adjacency);
+	uint64_t ask_tsc = 0;
 	unsigned waiting = 0;
 
 	for (unsigned i = 0; i < worker->held_count; i++)
-		waiting += td_ip_equal(&worker->held[i].next_hop, &next_hop);
+		if (td_ip_equal(&worker->held[i].next_hop, &next_hop)) {
+			waiting++;
+			ask_tsc = worker->held[i].ask_tsc;
+		}
 	// One dummy packet is enough to ask for the neighbour; the places are for what somebody sent.
 	if (waiting >= (td_packet(mbuf)->dummy ? 1 : TD_HOLD_PER_NEIGHBOUR) ||
 	    worker->held_count == TD_HOLD_PER_WORKER) {
 		td_drop(worker, mbuf, TD_DROP_NEIGHBOUR_FULL);
 		return;
 	}
-	if (waiting == 0) {
-		struct td_event event = {
-		    .kind = TD_EVENT_RESOLVE, .port = adjacency->port, .destination = next_hop};
-
-		(void)td_event_raise(worker, &event); // if not, the sender's next packet asks again
-	}
+	if (ask_tsc <= worker->now_tsc && neighbour_ask(worker, &next_hop, adjacency->port))
+		ask_tsc = worker->now_tsc + hold_tsc();
 	if (unlikely(worker->watched))
 		td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_NEIGHBOUR);
 	worker->held[worker->held_count++] = (struct td_held){
 	    .mbuf = mbuf,
 	    .next_hop = next_hop,
 	    .port = adjacency->port,
-	    .deadline_tsc = worker->now_tsc + td_dp.tsc_hz / 1000 * TD_HOLD_MS,
+	    .deadline_tsc = worker->now_tsc + hold_tsc(),
+	    .ask_tsc = ask_tsc,
 	};
 	__atomic_store_n(&worker->counters.held, worker->held_count, __ATOMIC_RELAXED);
 }
@@ -87,5 +106,9 @@ void td_hold_poll(struct td_worker *worker)
 			worker->held[kept++] = *held;
 	}
 	worker->held_count = kept;
+	for (unsigned i = 0; i < kept; i++)
+		if (worker->held[i].ask_tsc <= worker->now_tsc &&
+		    !neighbour_ask(worker, &worker->held[i].next_hop, worker->held[i].port))
+			break;
 	__atomic_store_n(&worker->counters.held, kept, __ATOMIC_RELAXED);
 }

@@ -59,11 +59,13 @@ struct td_held {
 	struct td_ip next_hop;
 	uint8_t port; // it may leave by this port only: policy was decided for it
 	uint64_t deadline_tsc;
+	uint64_t ask_tsc; // when the kernel is to be asked for the neighbour; the same for all its packets
 };
 
 struct td_acquire {
 	struct rte_mbuf *mbuf; // its td_packet names the tunnel
 	uint64_t deadline_tsc;
+	uint64_t tell_tsc; // when the control thread is to hear of the tunnel; the same for all its packets
 };
 
 struct td_worker_counters {

@@ -2,6 +2,7 @@
 // Packets that wait for their tunnel's first SA: in which order they leave, and that the control thread hears
 // of them.
 
+#include "dataplane/ip_packet.h"
 #include "tests/unit/one_worker.h"
 
 #define MTU 1500
@@ -97,4 +98,99 @@ Test(acquire, many_that_waited_keep_their_order)
 	for (uint32_t tunnel = 0; tunnel < TUNNELS; tunnel++)
 		cr_expect_eq(sent(tunnel), TD_ACQUIRE_PER_TUNNEL);
 	cr_expect_eq(worker->acquire_count, 0);
+}
+
+// Takes the events that there are: how many of them each tunnel has.
+static void events_take(unsigned *counts)
+{
+	struct td_event event;
+
+	memset(counts, 0, TUNNELS * sizeof(counts[0]));
+	while (td_dp_events_receive(&event, 1)) {
+		cr_expect_eq(event.kind, TD_EVENT_ACQUIRE);
+		counts[event.tunnel]++;
+	}
+}
+
+static void turn_after_ms(unsigned ms)
+{
+	worker->now_tsc += TEST_TSC_HZ / 1000 * ms;
+	td_acquire_poll(worker);
+}
+
+// The bucket has two tokens at once, and another one each 100 ms.
+Test(acquire, event_without_a_token_is_raised_later)
+{
+	unsigned counts[TUNNELS];
+
+	worker->now_tsc = 10 * (uint64_t)TEST_TSC_HZ;
+	for (uint32_t tunnel = 0; tunnel < TUNNELS; tunnel++)
+		offer(tunnel, 2);
+	turn_after_ms(10);
+	events_take(counts);
+	cr_expect(counts[0] == 1 && counts[1] == 1 && counts[2] == 0);
+	turn_after_ms(100);
+	events_take(counts);
+	cr_expect(counts[0] == 0 && counts[1] == 0 && counts[2] == 1, "with the next token");
+	turn_after_ms(1000);
+	offer(2, 1);
+	events_take(counts);
+	cr_expect(counts[0] == 0 && counts[1] == 0 && counts[2] == 0, "once");
+}
+
+Test(acquire, event_that_found_the_ring_full_is_raised_later)
+{
+	struct td_event other = {.kind = TD_EVENT_UNKNOWN_SPI};
+	unsigned counts[TUNNELS];
+
+	worker->now_tsc = 10 * (uint64_t)TEST_TSC_HZ;
+	while (td_event_raise(worker, &other))
+		;
+	offer(0, 1);
+	turn_after_ms(1);
+	cr_expect_eq(worker->counters.events_lost, 1, "the one of the loop above");
+	while (td_dp_events_receive(&other, 1))
+		;
+	turn_after_ms(1);
+	events_take(counts);
+	cr_expect_eq(counts[0], 1);
+}
+
+// Somebody sends all the time, so that the tunnel is never without a packet that waits.
+Test(acquire, event_comes_again_while_packets_wait)
+{
+	unsigned counts[TUNNELS], told = 0;
+
+	worker->now_tsc = 10 * (uint64_t)TEST_TSC_HZ;
+	for (unsigned ms = 0; ms < 3 * TD_ACQUIRE_HOLD_MS; ms += 500) {
+		offer(0, 1);
+		turn_after_ms(500);
+		events_take(counts);
+		told += counts[0];
+	}
+	cr_expect_eq(told, 1 + 3);
+}
+
+// The same for packets that wait for a neighbour.
+Test(acquire, neighbour_is_asked_for_again)
+{
+	struct td_event event = {.kind = TD_EVENT_UNKNOWN_SPI};
+	struct rte_mbuf *mbuf = packet_new(0);
+
+	worker->now_tsc = 10 * (uint64_t)TEST_TSC_HZ;
+	td_ipv4(mbuf)->dst_addr = rte_cpu_to_be_32(0x0a020002);
+	while (td_event_raise(worker, &event))
+		;
+	td_forward(worker, &mbuf, 1, false);
+	cr_assert_eq(worker->held_count, 1);
+	while (td_dp_events_receive(&event, 1))
+		;
+	td_hold_poll(worker);
+	cr_assert_eq(td_dp_events_receive(&event, 1), 1);
+	cr_expect_eq(event.kind, TD_EVENT_RESOLVE);
+	td_hold_poll(worker);
+	cr_expect_eq(td_dp_events_receive(&event, 1), 0, "once");
+	worker->now_tsc += TEST_TSC_HZ / 1000 * TD_HOLD_MS;
+	td_hold_poll(worker);
+	cr_expect_eq(td_dp_events_receive(&event, 1), 1, "again after a second");
 }
