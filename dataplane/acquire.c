@@ -34,6 +34,20 @@ static bool acquire_tell(struct td_worker *worker, struct rte_mbuf *mbuf)
 	return true;
 }
 
+// Whether one of the first so many packets that wait is the tunnel's.
+static bool waits(const struct td_worker *worker, unsigned count, uint32_t tunnel)
+{
+	while (count--)
+		if (td_packet(worker->acquire[count].mbuf)->tunnel == tunnel)
+			return true;
+	return false;
+}
+
+bool td_acquire_find(const struct td_worker *worker, uint32_t tunnel)
+{
+	return waits(worker, worker->acquire_count, tunnel);
+}
+
 void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
 	uint32_t tunnel = td_packet(mbuf)->tunnel;
@@ -56,6 +70,7 @@ void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf)
 		td_trace_code(worker, mbuf, TD_TRACE_HELD, TD_TRACE_WAIT_SA);
 	*held = (struct td_acquire){mbuf, worker->now_tsc + hold_tsc(), tell_tsc};
 	worker->acquire_count++;
+	worker->acquire_tunnels |= td_acquire_bit(tunnel);
 }
 
 static bool has_sa(const struct td_worker *worker, uint32_t id)
@@ -77,15 +92,20 @@ void td_acquire_poll(struct td_worker *worker)
 	bool changed = generation != worker->acquire_generation;
 
 	worker->acquire_generation = generation;
+	worker->acquire_tunnels = 0;
 	for (unsigned i = 0; i < worker->acquire_count; i++) {
 		struct td_acquire held = worker->acquire[i];
+		uint32_t tunnel = td_packet(held.mbuf)->tunnel;
 
-		if (changed && has_sa(worker, td_packet(held.mbuf)->tunnel))
+		// A switch may come in the middle: then all of the tunnel's packets go next time.
+		if (changed && has_sa(worker, tunnel) && !waits(worker, kept, tunnel)) {
 			ready[ready_count++] = held.mbuf;
-		else if (worker->now_tsc > held.deadline_tsc)
+		} else if (worker->now_tsc > held.deadline_tsc) {
 			td_drop(worker, held.mbuf, TD_DROP_ESP_NO_SA);
-		else
+		} else {
 			worker->acquire[kept++] = held;
+			worker->acquire_tunnels |= td_acquire_bit(tunnel);
+		}
 	}
 	worker->acquire_count = kept;
 	for (unsigned i = 0; i < kept; i++)

@@ -314,19 +314,18 @@ static void encapsulate(
 
 // ---- the stage --------------------------------------------------------------------------------
 
-// The SA that this worker seals a packet with, or NULL: the packet was handed to its owner or dropped.
-static struct td_sa_out *sa_select(struct td_worker *worker, struct rte_mbuf *mbuf)
+// The SA that this worker seals a packet with, of the one that sas_find found, or NULL: the packet waits, was
+// handed to its owner or dropped. The slot may have an SA before td_acquire_poll learns of it, so that others
+// still wait: then it goes behind these.
+static struct td_sa_out *sa_select(struct td_worker *worker, struct td_sa_out *sa, struct rte_mbuf *mbuf)
 {
 	uint32_t id = td_packet(mbuf)->tunnel;
-	const struct td_dp_tunnel *tunnel = td_tunnel_at(id);
-	// Pairs with the release in td_dp_tunnel_switch: the SA behind the pointer is complete.
-	struct td_sa_out *sa = tunnel ? __atomic_load_n(&tunnel->out[worker->id], __ATOMIC_ACQUIRE) : NULL;
 
-	if (!tunnel) {
+	if (!sa && !td_tunnel_at(id)) {
 		td_drop(worker, mbuf, TD_DROP_ESP_NO_SA);
 		return NULL;
 	}
-	if (!sa) {
+	if (!sa || td_acquire_waits(worker, id)) {
 		td_acquire_hold(worker, mbuf);
 		return NULL;
 	}
@@ -464,14 +463,15 @@ void td_esp_out_ready(struct td_worker *worker, struct rte_mbuf **mbufs, unsigne
 	for (unsigned i = 0; i < count; i++) {
 		struct td_sa_out *sa = sas[i];
 
-		if (likely(sa && sa->owner == worker->id)) {
+		if (likely(sa && sa->owner == worker->id) &&
+		    likely(!td_acquire_waits(worker, td_packet(mbufs[i])->tunnel))) {
 			if (unlikely(!td_esp_tunnel_seal(&batch, sa, mbufs[i])))
 				packet_seal(worker, &batch, sa, mbufs[i]);
 			else if (unlikely(td_sa_out_is_due(sa)))
 				limits_check(worker, sa);
 			continue;
 		}
-		sa = sa_select(worker, mbufs[i]);
+		sa = sa_select(worker, sa, mbufs[i]);
 		if (sa)
 			packet_seal(worker, &batch, sa, mbufs[i]);
 	}

@@ -100,11 +100,12 @@ unsigned td_worker_turn(struct td_worker *worker)
 {
 	worker->now_tsc = rte_rdtsc();
 	td_watch_look(worker);
+	// What waits goes before what comes.
+	td_hold_poll(worker);
+	td_acquire_poll(worker);
 	unsigned work = receive_ports(worker);
 	work += td_handoff_receive(worker);
 	work += receive_injected(worker);
-	td_hold_poll(worker);
-	td_acquire_poll(worker);
 	reassembly_poll(worker);
 	td_dummy_poll(worker);
 	work += td_tx_flush(worker);

@@ -104,6 +104,7 @@ struct td_worker {
 	uint32_t held_generation; // FIB generation of the last retry. Owner
 	struct td_held held[TD_HOLD_PER_WORKER]; // owner
 	unsigned acquire_count; // owner
+	uint64_t acquire_tunnels; // td_acquire_bit of those that they wait for. Owner
 	uint32_t acquire_generation; // td_dp.switch_generation of the last look. Owner
 	struct td_acquire acquire[TD_ACQUIRE_PER_WORKER]; // owner
 	unsigned dummy_cursor; // place in td_dp.dummy_tunnels. Owner
@@ -227,6 +228,8 @@ void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 void td_hold(struct td_worker *worker, struct rte_mbuf *mbuf, const struct td_adjacency *adjacency);
 // A packet whose tunnel has no outbound SA (acquire.c).
 void td_acquire_hold(struct td_worker *worker, struct rte_mbuf *mbuf);
+// Whether a packet of the tunnel waits for one: none may overtake it.
+bool td_acquire_find(const struct td_worker *worker, uint32_t tunnel);
 // Sends on what has an SA now, drops what waited too long.
 void td_acquire_poll(struct td_worker *worker);
 // Sends an ICMP error about a packet, rate limited (reply.c). The packet stays the caller's.
@@ -257,6 +260,18 @@ void td_handoff(struct td_worker *worker, unsigned target, struct rte_mbuf *mbuf
 unsigned td_handoff_receive(struct td_worker *worker);
 // To the control thread (event.c). False: its ring is full; what must not be missed is raised again later.
 bool td_event_raise(struct td_worker *worker, struct td_event *event);
+
+static inline uint64_t td_acquire_bit(uint32_t tunnel)
+{
+	return 1ull << tunnel % 64;
+}
+
+// The same as td_acquire_find, quick where no packet waits, or those of few other tunnels.
+static inline bool td_acquire_waits(const struct td_worker *worker, uint32_t tunnel)
+{
+	return unlikely(worker->acquire_count) && worker->acquire_tunnels & td_acquire_bit(tunnel) &&
+	       td_acquire_find(worker, tunnel);
+}
 
 // ---- ports (port.c), control thread --------------------------------------------------------------
 

@@ -100,6 +100,26 @@ Test(acquire, many_that_waited_keep_their_order)
 	cr_expect_eq(worker->acquire_count, 0);
 }
 
+// As a worker sees it between the two stores of a switch: the slot has the SA, the generation has not grown.
+Test(acquire, none_overtakes_between_the_stores_of_a_switch)
+{
+	struct td_sa_out *sa = sa_new(tunnels[0]);
+
+	offer(0, 3);
+	__atomic_store_n(&tunnels[0]->out[0], sa, __ATOMIC_RELEASE);
+	offer(0, 2);
+	cr_expect_eq(sent(0), 0);
+	// Another tunnel does not wait for it.
+	td_dp_tunnel_switch(tunnels[1], 0, sa_new(tunnels[1]));
+	td_dp.switch_generation--;
+	offer(1, 1);
+	cr_expect_eq(sent(1), 1);
+	td_dp_tunnel_switch(tunnels[0], 0, sa);
+	offer(0, 1);
+	cr_expect_eq(sent(0), 6);
+	cr_expect_eq(worker->acquire_count, 0);
+}
+
 // Takes the events that there are: how many of them each tunnel has.
 static void events_take(unsigned *counts)
 {
