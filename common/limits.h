@@ -42,7 +42,7 @@
 // Unknown-SPI events per second and worker (RFC 4301 5.2 asks for an audit, not for a flood).
 #define TD_UNKNOWN_SPI_EVENTS_PER_S 10
 #define TD_ACQUIRE_EVENTS_PER_S 10
-#define TD_PMTU_EVENTS_PER_S 10
+#define TD_PMTU_EVENTS_PER_S 1000 // of those that quote an SA and tell something new
 // Authentication failures of one SA within a second that raise one event.
 #define TD_AUTH_BURST 8
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Path MTU hints: ICMP errors that routers on the way send about our ESP and AH packets (RFC 1191, RFC 8201,
-// RFC 4301 8.2). They are not authenticated; the control thread believes one only where it quotes an outbound
-// SA's SPI and peer.
+// RFC 4301 8.2). They are not authenticated: only one that quotes an outbound SA's SPI and peer reaches the
+// control thread. Any number of others takes nothing from these.
 
 #include "dataplane/ah.h"
 #include "dataplane/ip_packet.h"
+#include "dataplane/out_table.h"
+#include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
 #include <netinet/icmp6.h>
@@ -52,6 +54,23 @@ static bool quote_read(const uint8_t *quote, uint32_t length, uint8_t family, st
 	return true;
 }
 
+// Tells the control thread of a hint that quotes an SA, if it is lower than what the tunnel has learned.
+static void hint_tell(struct td_worker *worker, struct td_event *event)
+{
+	const struct td_sa_out *sa = td_out_table_find(event->spi, &event->destination);
+
+	if (!sa) {
+		td_counter_add(&worker->counters.hints_unknown, 1);
+		return;
+	}
+	uint32_t low = event->destination.family == 6 ? TD_IPV6_MTU_MIN : TD_MTU_MIN;
+	uint16_t known = __atomic_load_n(&sa->tunnel->pmtu, __ATOMIC_RELAXED);
+	event->tunnel = sa->tunnel->id;
+	if ((known == 0 || RTE_MAX(event->count, low) < known) &&
+	    td_bucket_take(&worker->pmtu_bucket, worker->now_tsc, td_dp.tsc_hz, TD_PMTU_EVENTS_PER_S))
+		(void)td_event_raise(worker, event);
+}
+
 void td_pmtu_hint(struct td_worker *worker, struct rte_mbuf *mbuf)
 {
 	uint8_t family = td_ip_family(mbuf);
@@ -72,7 +91,6 @@ void td_pmtu_hint(struct td_worker *worker, struct rte_mbuf *mbuf)
 	else
 		return;
 	offset += ICMP_HEADER_BYTES;
-	if (quote_read(icmp + ICMP_HEADER_BYTES, mbuf->data_len - offset, family, &event) &&
-	    td_bucket_take(&worker->pmtu_bucket, worker->now_tsc, td_dp.tsc_hz, TD_PMTU_EVENTS_PER_S))
-		(void)td_event_raise(worker, &event);
+	if (quote_read(icmp + ICMP_HEADER_BYTES, mbuf->data_len - offset, family, &event))
+		hint_tell(worker, &event);
 }

@@ -4,6 +4,7 @@
 #include "dataplane/publish.h"
 
 #include "dataplane/eal.h"
+#include "dataplane/out_table.h"
 #include "dataplane/policy_hits.h"
 #include "dataplane/rcu.h"
 #include "dataplane/sa.h"
@@ -239,6 +240,7 @@ void td_dp_stop(void)
 	for (unsigned i = 0; i < td_dp.worker_count; i++)
 		if (td_dp.workers[i])
 			worker_free(td_dp.workers[i]);
+	td_out_table_fini();
 	td_fib_fini(); // rte_lpm uses the QSBR variable to the end
 	td_rcu_fini();
 	td_tunnels_fini();
@@ -273,6 +275,7 @@ void td_dp_worker_info(unsigned index, struct td_dp_worker_info *info)
 	    .handoff_in = td_counter_read(&counters->handoff_in),
 	    .events_lost = td_counter_read(&counters->events_lost),
 	    .held = td_counter_read(&counters->held),
+	    .hints_unknown = td_counter_read(&counters->hints_unknown),
 	};
 }
 

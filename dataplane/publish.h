@@ -90,6 +90,7 @@ struct td_dp_worker_info {
 	uint64_t handoff_out, handoff_in;
 	uint64_t events_lost; // found the event ring full
 	uint64_t held; // packets that wait for a neighbour now
+	uint64_t hints_unknown; // ICMP errors that quote no outbound SA
 };
 void td_dp_worker_info(unsigned worker, struct td_dp_worker_info *info);
 
@@ -289,7 +290,7 @@ struct td_sa_params {
 };
 
 // An SA is made in two steps, so that a bulk of them can be all or nothing: create can fail and
-// shows the SA to nobody; publish cannot fail.
+// lets no packet use the SA; publish cannot fail.
 struct td_sa_in;
 struct td_sa_out;
 
@@ -344,7 +345,9 @@ enum td_event_kind {
 	TD_EVENT_SOFT_LIMIT, // spi, tunnel, limit, outbound
 	TD_EVENT_HARD_LIMIT, // spi, tunnel, limit, outbound
 	TD_EVENT_ACQUIRE, // tunnel, source, destination, protocol: a packet met no outbound SA
-	TD_EVENT_PMTU, // spi (outbound), destination, source, count: MTU; unauthenticated, a hint only
+	// spi (outbound), tunnel, destination, source, count: MTU; quotes an SA, but unauthenticated, a hint
+	// only
+	TD_EVENT_PMTU,
 	TD_EVENT_PEER_MOVED, // spi, tunnel, source, source_port: authenticated, of a UDP-encapsulated SA
 	TD_EVENT_RESOLVE, // port, destination: a packet waits for this neighbour
 };

@@ -2,6 +2,7 @@
 #include "dataplane/sa.h"
 
 #include "dataplane/counter.h"
+#include "dataplane/out_table.h"
 #include "dataplane/selectors.h"
 #include "dataplane/slab.h"
 #include "dataplane/worker.h"
@@ -210,7 +211,7 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 		return NULL;
 	struct td_sa_out *sa = td_slab_alloc(size);
 	struct td_outer *outer = td_outer_create(params);
-	if (!sa || !outer || td_random(&sa->iv_base, sizeof(sa->iv_base))) {
+	if (!sa || !outer || td_random(&sa->iv_base, sizeof(sa->iv_base)) || td_out_table_reserve()) {
 		td_outer_free(outer);
 		td_slab_free(sa, size);
 		td_error_set(error, -ENOMEM, NULL, "", "out of memory");
@@ -241,6 +242,7 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 	sa->align = (uint8_t)suite->align;
 	sa->limits = params->limits;
 	td_sa_out_rearm(sa);
+	td_out_table_add(sa);
 	return sa;
 }
 
@@ -254,10 +256,14 @@ int td_dp_sa_out_move(struct td_sa_out *sa, const struct td_ip *remote, uint16_t
 	struct td_outer *old = (struct td_outer *)(uintptr_t)sa->outer;
 	struct td_outer *moved = td_outer_copy(old, remote, udp_remote_port);
 
-	if (!moved)
+	if (!moved || td_out_table_reserve()) {
+		td_outer_free(moved);
 		return -ENOMEM;
+	}
+	td_out_table_remove(sa);
 	// Pairs with the acquire in esp_out.c.
 	__atomic_store_n(&sa->outer, moved, __ATOMIC_RELEASE);
+	td_out_table_add(sa);
 	td_rcu_retire(&old->retired, outer_release);
 	return 0;
 }
@@ -305,6 +311,7 @@ void td_dp_sa_in_remove(struct td_sa_in *sa)
 
 void td_dp_sa_out_remove(struct td_sa_out *sa)
 {
+	td_out_table_remove(sa);
 	td_rcu_retire(&sa->retired, sa_out_release);
 }
 

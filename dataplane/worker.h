@@ -73,7 +73,7 @@ struct td_worker_counters {
 	uint64_t esp_in_packets, esp_in_bytes, esp_out_packets, esp_out_bytes;
 	uint64_t dummies_out, punted, injected, handoff_in, handoff_out, held;
 	uint64_t drops[TD_DROP_COUNT];
-	uint64_t events_lost, trace_lost;
+	uint64_t events_lost, trace_lost, hints_unknown;
 };
 
 struct td_worker {

@@ -103,14 +103,14 @@ static json_t *worker_json(unsigned worker)
 	struct td_dp_worker_info info = {0};
 
 	td_dp_worker_info(worker, &info);
-	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
-	    (int)worker, "core", info.core, "loops", U64(info.loops), "idle_loops", U64(info.idle_loops),
-	    "rx_packets", U64(info.rx_packets), "tx_packets", U64(info.tx_packets), "esp_in_packets",
-	    U64(info.esp_in_packets), "esp_in_bytes", U64(info.esp_in_bytes), "esp_out_packets",
-	    U64(info.esp_out_packets), "esp_out_bytes", U64(info.esp_out_bytes), "dummies_out",
-	    U64(info.dummies_out), "punted", U64(info.punted), "injected", U64(info.injected), "handoff_out",
-	    U64(info.handoff_out), "handoff_in", U64(info.handoff_in), "events_lost", U64(info.events_lost),
-	    "held", U64(info.held));
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+	    "worker", (int)worker, "core", info.core, "loops", U64(info.loops), "idle_loops",
+	    U64(info.idle_loops), "rx_packets", U64(info.rx_packets), "tx_packets", U64(info.tx_packets),
+	    "esp_in_packets", U64(info.esp_in_packets), "esp_in_bytes", U64(info.esp_in_bytes),
+	    "esp_out_packets", U64(info.esp_out_packets), "esp_out_bytes", U64(info.esp_out_bytes),
+	    "dummies_out", U64(info.dummies_out), "punted", U64(info.punted), "injected", U64(info.injected),
+	    "handoff_out", U64(info.handoff_out), "handoff_in", U64(info.handoff_in), "events_lost",
+	    U64(info.events_lost), "held", U64(info.held), "hints_unknown", U64(info.hints_unknown));
 }
 
 int td_rpc_worker_list(struct td_rpc_call *call)

@@ -43,13 +43,13 @@ void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event)
 // The tunnel that a hint is about: it must quote an outbound SA that is in use, and its peer.
 static struct td_sad_tunnel *pmtu_tunnel(struct td_sad *sad, const struct td_event *event)
 {
-	struct td_sad_entry *entry;
+	struct td_tunnel *tunnel = td_sad_tunnel_at(sad, event->tunnel);
+	const struct td_sa *sa = tunnel ? td_sad_sa_find_out(sad, tunnel, event->spi) : NULL;
 
-	TAILQ_FOREACH (entry, &sad->all, all)
-		if (entry->sa.outbound && entry->sa.spi == event->spi && entry->slot_count &&
-		    td_ip_equal(&entry->sa.tunnel->peer_address, &event->destination))
-			return td_sad_tunnel_of(entry->sa.tunnel);
-	return NULL;
+	return sa && td_sad_entry_of(sa)->slot_count &&
+	               td_ip_equal(&tunnel->peer_address, &event->destination)
+	           ? td_sad_tunnel_of(tunnel)
+	           : NULL;
 }
 
 void td_sad_pmtu(struct td_sad *sad, const struct td_event *event)

@@ -85,7 +85,7 @@ static void add_out(const char *tunnel, uint32_t spi)
 
 static void hint(unsigned mtu)
 {
-	struct td_event event = {.kind = TD_EVENT_PMTU, .spi = 0x2001, .count = mtu};
+	struct td_event event = {.kind = TD_EVENT_PMTU, .tunnel = 1, .spi = 0x2001, .count = mtu};
 
 	td_ip_parse("192.0.2.2", &event.destination);
 	td_sad_event(sad, &event);
