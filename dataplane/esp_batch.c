@@ -4,6 +4,7 @@
 #include "dataplane/ah.h"
 #include "dataplane/esp.h"
 #include "dataplane/forward.h"
+#include "dataplane/fragment.h"
 #include "dataplane/ip_packet.h"
 
 #include <netinet/in.h>
@@ -82,18 +83,48 @@ static void batch_send(struct td_worker *worker, struct td_esp_batch *batch)
 			td_forward(worker, &batch->sealed[i], 1, false);
 }
 
-void td_esp_batch_finish(struct td_worker *worker, struct td_esp_batch *batch)
+// Seals what the batch has.
+static void batch_close(struct td_worker *worker, struct td_esp_batch *batch)
 {
 	batch_seal(worker, batch);
 	batch_sort(worker, batch);
 	batch_checksum(batch);
 	td_counter_add(&worker->counters.esp_out_packets, batch->count);
 	td_counter_add(&worker->counters.esp_out_bytes, batch->bytes);
-	if (likely(!worker->watched)) {
-		batch_send(worker, batch);
-	} else {
+	if (unlikely(worker->watched))
 		batch_trace(worker, batch);
+}
+
+void td_esp_batch_finish(struct td_worker *worker, struct td_esp_batch *batch)
+{
+	batch_close(worker, batch);
+	if (likely(!worker->watched))
+		batch_send(worker, batch);
+	else
 		td_forward(worker, batch->sealed, batch->count, false);
+	td_esp_batch_init(batch);
+}
+
+void td_esp_batch_finish_cut(
+    struct td_worker *worker, struct td_esp_batch *batch, uint16_t mtu, uint32_t identification)
+{
+	struct rte_mbuf *fragments[TD_FRAGMENTS_MAX];
+
+	batch_close(worker, batch);
+	for (unsigned i = 0; i < batch->count; i++) {
+		struct rte_mbuf *mbuf = batch->sealed[i];
+		int count =
+		    td_fragment_ipv6(mbuf, fragments, TD_FRAGMENTS_MAX, mtu, identification, td_dp.pool);
+
+		if (count < 0) {
+			td_drop(worker, mbuf, TD_DROP_ESP_TOO_BIG);
+			continue;
+		}
+		// The fragments carry the packet's mark on.
+		if (unlikely(worker->watched))
+			td_trace_code(worker, mbuf, TD_TRACE_CUT, (unsigned)count);
+		rte_pktmbuf_free(mbuf);
+		td_forward(worker, fragments, (unsigned)count, false);
 	}
 	td_esp_batch_init(batch);
 }

@@ -59,3 +59,6 @@ static inline void td_esp_batch_add(struct td_esp_batch *batch, const struct td_
 
 // Seals and sends what the batch has.
 void td_esp_batch_finish(struct td_worker *worker, struct td_esp_batch *batch);
+// The same for one packet in IPv6 that is longer than mtu: it goes out in fragments.
+void td_esp_batch_finish_cut(
+    struct td_worker *worker, struct td_esp_batch *batch, uint16_t mtu, uint32_t identification);

@@ -155,11 +155,11 @@ static bool plan_make(struct plan *plan, const struct td_sa_out *sa, struct rte_
 
 // The longest sealed packet that goes out now: MTU of the port towards the peer, or less where the path is
 // known. Without a route forward will say so.
-static uint32_t egress_mtu(const struct td_sa_out *sa, const struct td_ip *remote, bool learned)
+static uint32_t egress_mtu(const struct td_sa_out *sa, const struct td_ip *remote)
 {
 	const struct td_adjacency *adjacency =
 	    remote->family == 4 ? td_fib_lookup(td_ip_v4(remote)) : td_fib_lookup6(remote->bytes);
-	uint32_t pmtu = learned ? __atomic_load_n(&sa->tunnel->pmtu, __ATOMIC_RELAXED) : 0;
+	uint32_t pmtu = __atomic_load_n(&sa->tunnel->pmtu, __ATOMIC_RELAXED);
 
 	if (!adjacency || adjacency->kind == TD_ADJ_LOCAL || adjacency->kind == TD_ADJ_BLACKHOLE)
 		return TD_MTU_MAX;
@@ -191,7 +191,7 @@ static void plan_tfc(struct plan *plan, const struct td_sa_out *sa, struct rte_m
 	    room < plan->tail + sa->suite->align)
 		return;
 	goal = RTE_MIN(goal, length + room - plan->tail - sa->suite->align);
-	goal = RTE_MIN(goal, inner_mtu(sa, plan, egress_mtu(sa, &plan->outer->remote, true)));
+	goal = RTE_MIN(goal, inner_mtu(sa, plan, egress_mtu(sa, &plan->outer->remote)));
 	if (goal <= length)
 		return;
 	plan->tfc = goal - length;
@@ -362,6 +362,15 @@ static bool cut_later(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
 	       !(td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG));
 }
 
+// Every IPv6 sender may send 1280 bytes, whatever the path is known to carry (RFC 8200 5). So the packet that
+// such a one becomes is cut, whose source is this gateway: an IPv6 one here (RFC 2473 7.1), an IPv4 one by
+// forward, or on the way, where it has no DF.
+static bool cut_sealed(const struct td_outer *outer, struct rte_mbuf *mbuf)
+{
+	return !td_packet(mbuf)->dummy && td_ip_family(mbuf) == 6 && mbuf->data_len <= TD_IPV6_MTU_MIN &&
+	       !(outer->remote.family == 4 && outer->df_set);
+}
+
 // Whether the peer takes a packet on this SA. What it does not take goes nowhere: the tunnel has no other SA
 // for it, and policy wants it protected.
 static bool carries(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
@@ -386,10 +395,9 @@ static void packet_seal(
 		td_drop(worker, mbuf, TD_DROP_ESP_TRANSPORT);
 		return;
 	}
-	// Every IPv6 sender may send 1280 bytes, whatever the path is known to carry (RFC 8200 5).
-	bool learned = td_packet(mbuf)->dummy || td_ip_family(mbuf) == 4 || mbuf->data_len > TD_IPV6_MTU_MIN;
-	uint32_t mtu = egress_mtu(sa, &plan.outer->remote, learned);
-	if (unlikely(mbuf->data_len + plan.front + plan.tail > mtu) && !cut_later(sa, mbuf)) {
+	uint32_t mtu = egress_mtu(sa, &plan.outer->remote);
+	bool fits = mbuf->data_len + plan.front + plan.tail <= mtu;
+	if (unlikely(!fits) && !cut_later(sa, mbuf) && !cut_sealed(plan.outer, mbuf)) {
 		too_big(worker, batch, mbuf, inner_mtu(sa, &plan, mtu));
 		return;
 	}
@@ -399,6 +407,10 @@ static void packet_seal(
 		td_drop(worker, mbuf, reason);
 		return;
 	}
+	bool cut = !fits && plan.outer->remote.family == 6;
+	// It is sealed alone: what came before goes before.
+	if (unlikely(cut))
+		td_esp_batch_finish(worker, batch);
 	encapsulate(sa, &plan, mbuf, &batch->ops[batch->count]);
 	if (unlikely(td_packet(mbuf)->dummy)) {
 		td_counter_add(&sa->dummies, 1);
@@ -410,6 +422,8 @@ static void packet_seal(
 	if (plan.outer->udp_length && td_ip_family(mbuf) == 6)
 		udp = (uint16_t)(plan.kept + plan.outer->ip_length);
 	td_esp_batch_add(batch, sa, mbuf, NULL, udp);
+	if (unlikely(cut))
+		td_esp_batch_finish_cut(worker, batch, (uint16_t)mtu, (uint32_t)(sa->sequence + sa->iv_base));
 }
 
 // The current outbound SA of each packet's tunnel, NULL where there is none. Whatever the packets will need

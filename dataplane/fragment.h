@@ -2,7 +2,8 @@
 #pragma once
 
 // IP fragments: outer ones are put together before decryption, inner IPv4 packets are cut before encryption
-// (RFC 4301 8.2). A reassembly belongs to one worker, which alone calls the functions on it.
+// (RFC 4301 8.2), sealed IPv6 packets behind it. A reassembly belongs to one worker, which alone calls the
+// functions on it.
 
 #include <rte_mbuf.h>
 #include <stdint.h>
@@ -45,3 +46,9 @@ struct td_reassembly_drops td_reassembly_poll(struct td_reassembly *reassembly, 
 // -ENOBUFS: no buffers.
 int td_fragment_ipv4(
     struct rte_mbuf *packet, struct rte_mbuf **out, unsigned max, uint16_t mtu, struct rte_mempool *pool);
+
+// The same for a whole IPv6 packet whose source this gateway is (RFC 8200 4.5, RFC 2473 7.1). The fragment
+// header goes behind hop-by-hop options, routing headers and destination options in front of these.
+// -EINVAL: other headers than that, or mtu is too small.
+int td_fragment_ipv6(struct rte_mbuf *packet, struct rte_mbuf **out, unsigned max, uint16_t mtu,
+    uint32_t identification, struct rte_mempool *pool);

@@ -378,6 +378,74 @@ Test(fragment, cut_and_joined_again)
 		}
 }
 
+// A whole IPv6 packet that begins with an ESP header.
+static struct rte_mbuf *packet6(uint32_t length)
+{
+	struct rte_mbuf *mbuf = packet_make(sizeof(struct rte_ipv6_hdr), 0, length);
+
+	*rte_pktmbuf_mtod(mbuf, struct rte_ipv6_hdr *) = (struct rte_ipv6_hdr){
+	    .vtc_flow = rte_cpu_to_be_32(6u << 28),
+	    .payload_len = rte_cpu_to_be_16((uint16_t)length),
+	    .proto = IPPROTO_ESP,
+	    .hop_limits = 64,
+	    .src_addr = {1},
+	    .dst_addr = {2},
+	};
+	return mbuf;
+}
+
+Test(fragment, ipv6_cut_and_joined_again)
+{
+	static const uint16_t mtus[] = {1280, 1281, 1287, 1288, 1400, 1500, 4000};
+
+	for (uint32_t length = 1300; length < 3000; length += 61)
+		for (unsigned i = 0; i < RTE_DIM(mtus); i++) {
+			struct rte_mbuf *pieces[PIECES_MAX], *whole = NULL;
+			struct rte_mbuf *packet = packet6(length);
+			int count = td_fragment_ipv6(packet, pieces, PIECES_MAX, mtus[i], length, pool);
+
+			cr_assert_gt(count, 0);
+			for (int j = 0; j < count; j++) {
+				cr_expect_leq(pieces[j]->data_len, mtus[i]);
+				cr_expect_eq(td_packet(pieces[j])->tunnel, 4711);
+				cr_expect_eq(rte_pktmbuf_headroom(pieces[j]), RTE_PKTMBUF_HEADROOM);
+			}
+			for (int j = count - 1; j >= 0; j--)
+				whole = td_reassembly_take(reassembly, pieces[j], 1);
+			whole_check(whole, false, length);
+			rte_pktmbuf_free(packet);
+		}
+}
+
+// RFC 8200 4.5: what routers on the way read stays in front of the fragment header.
+Test(fragment, ipv6_fragment_header_goes_behind_what_routers_read)
+{
+	struct rte_mbuf *pieces[PIECES_MAX], *packet = packet6(2000);
+	uint8_t *bytes = rte_pktmbuf_mtod(packet, uint8_t *);
+	const uint8_t options[8] = {IPPROTO_ESP, 0, 1, 4};
+
+	bytes[6] = IPPROTO_HOPOPTS;
+	memcpy(bytes + 40, options, sizeof(options));
+	cr_assert_eq(td_fragment_ipv6(packet, pieces, PIECES_MAX, 1280, 0x12345678, pool), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		const uint8_t *piece = rte_pktmbuf_mtod(pieces[i], const uint8_t *);
+
+		cr_expect_eq(piece[6], IPPROTO_HOPOPTS);
+		cr_expect_eq(piece[40], IPPROTO_FRAGMENT);
+		cr_expect_arr_eq(piece + 41, options + 1, 7);
+		cr_expect_eq(piece[48], IPPROTO_ESP);
+		cr_expect_arr_eq(piece + 52, "\x12\x34\x56\x78", 4);
+		cr_expect_arr_eq(piece + 56, bytes + 48 + (i ? 1224 : 0), pieces[i]->data_len - 56);
+	}
+	cr_expect_eq(pieces[0]->data_len + pieces[1]->data_len, 2040 + 56 + 8);
+	cr_expect_eq(td_fragment_ipv6(packet, pieces, 1, 1280, 1, pool), -E2BIG);
+	cr_expect_eq(td_fragment_ipv6(packet, pieces, PIECES_MAX, 60, 1, pool), -EINVAL);
+	bytes[40] = IPPROTO_FRAGMENT;
+	cr_expect_eq(td_fragment_ipv6(packet, pieces, PIECES_MAX, 1280, 1, pool), -EINVAL);
+	rte_pktmbuf_free(packet);
+	rte_pktmbuf_free_bulk(pieces, 2);
+}
+
 Test(fragment, fragment_of_a_fragment)
 {
 	struct rte_mbuf *pieces[PIECES_MAX];

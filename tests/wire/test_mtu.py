@@ -5,7 +5,6 @@ before decryption, the learned path MTU; and what the outer header takes from th
 import itertools
 import random
 import struct
-import time
 import unittest
 
 from esp import (
@@ -68,6 +67,21 @@ def piece(header, data, offset, more, identification):
         return with_length(header[:4] + fields + header[8:20] + data)
     extension = struct.pack("!BBHI", header[6], 0, offset | more, identification)
     return with_length(header[:6] + bytes([PROTO_FRAGMENT]) + header[7:40] + extension + data)
+
+
+def joined6(fragments):
+    """The packet that IPv6 fragments make, whose fragment header is right behind the IPv6 header."""
+    ordered = sorted(fragments, key=lambda f: f[42] << 8 | f[43] & 0xF8)
+    data = b""
+    for number, fragment in enumerate(ordered):
+        field = struct.unpack("!H", fragment[42:44])[0]
+        # The protocol and the identification are the same in all.
+        same = fragment[6] == PROTO_FRAGMENT and fragment[40:41] + fragment[44:48] == ordered[0][40:41] + ordered[0][44:48]
+        if not same or (field & 0xFFF8) != len(data) or bool(field & 1) != (number + 1 < len(ordered)):
+            raise ValueError("fragments do not fit together")
+        data += fragment[48:]
+    header = ordered[0]
+    return with_length(header[:6] + header[40:41] + header[7:40] + data)
 
 
 def joined(fragments):
@@ -299,28 +313,13 @@ class OuterHeaderTest(GatewayTestCase):
                     self.assertEqual(self.inside.expect_packet(wanted), [])
 
 
-class PathMtuTest(ErrorTestCase):
-    """ICMP errors from routers on the way, about our ESP packets. A tunnel remembers what it learned: each test has
-    a tunnel of its own. The gateway looks at ten errors a second, so they are sent at a slower pace."""
-
-    PACE_S = 0.15
-
-    tunnels = tuple(
-        Tunnel(f"t{number}", ["10.1.0.0/24"], [f"10.{20 + number}.0.0/24"]) for number in range(8)
-    ) + (
-        Tunnel("six", ["10.1.0.0/24"], ["10.4.0.0/24"], ENDS6),
-        Tunnel("6in4", ["fd00:1::/64"], ["fd00:2::/64"]),
-        Tunnel("udp", ["10.1.0.0/24"], ["10.5.0.0/24"], ports=(4500, 4500)),
-    )
-    config_text = gateway_config(ipv6=True, tunnels=tunnels, policies=(OWN_LINK, OWN_LINK6))
-
+class PathTestCase(ErrorTestCase):
     def pmtu(self, tunnel):
         rows = self.gateway.rpc.call("tunnel.list")["tunnels"]
         return next(row["pmtu"] for row in rows if row["name"] == tunnel)
 
     def tell(self, *arguments, **fields):
         """Sends the error about a sealed packet."""
-        time.sleep(self.PACE_S)
         self.outside.send(self.too_big(*arguments, **fields))
 
     def sealed(self, sa, length=100, src=HOST, dst=REMOTE_HOST):
@@ -341,6 +340,54 @@ class PathMtuTest(ErrorTestCase):
         body = struct.pack("!BBHHH", 3, 4, 0, 0, mtu) + outer[: quoted or 28]
         body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
         return ipv4(ROUTER, GATEWAY_OUTSIDE, 1, body)
+
+    def check_1280(self, name, told):
+        """Packets of up to 1280 bytes arrive, cut behind sealing, and no sender is told anything."""
+        host, remote = HOSTS[name]
+        sa = self.gateway.add_out(tunnel=name)
+        if told:
+            self.tell(self.sealed(sa, 100, host, remote), told)
+            self.eventually(lambda: self.pmtu(name), told)
+        before = self.gateway.drops()
+        for length in (1280, largest_inner(sa, told or 1280) + 1, 1279, 100):
+            inner = self.inner_out(length, host, remote)
+            self.inside.send(inner)
+            outer = self.whole_outside(told or 1280)
+            self.assertEqual(sa.open(outer), forwarded(inner), length)
+        self.assertEqual([f for f in self.inside.pending() if is_icmp_error(f)], [])
+        self.assertEqual(drops_between(before, self.gateway.drops()), {})
+
+    def whole_outside(self, mtu):
+        """The next packet that leaves, put together."""
+        parts = []
+        while True:
+            packet = self.outside.expect(is_ip)[14:]
+            if packet[0] >> 4 == 4:
+                more, offset = packet[6] & 0x20, (packet[6] << 8 & 0x1F00) | packet[7]
+            else:
+                more, offset = packet[6] == PROTO_FRAGMENT and packet[43] & 1, 0
+            parts.append(packet)
+            if not more:
+                break
+        if len(parts) == 1:
+            return packet
+        self.assertLessEqual(max(map(len, parts)), mtu)
+        return joined(parts) if packet[0] >> 4 == 4 else joined6(parts)
+
+
+class PathMtuTest(PathTestCase):
+    """ICMP errors from routers on the way, about our ESP packets. A tunnel remembers what it learned: each test has
+    a tunnel of its own."""
+
+    tunnels = tuple(
+        Tunnel(f"t{number}", ["10.1.0.0/24"], [f"10.{20 + number}.0.0/24"]) for number in range(8)
+    ) + (
+        Tunnel("six", ["10.1.0.0/24"], ["10.4.0.0/24"], ENDS6),
+        Tunnel("6in4", ["fd00:1::/64"], ["fd00:2::/64"]),
+        Tunnel("6in6", ["fd00:1::/64"], ["fd00:4::/64"], ENDS6),
+        Tunnel("udp", ["10.1.0.0/24"], ["10.5.0.0/24"], ports=(4500, 4500)),
+    )
+    config_text = gateway_config(ipv6=True, tunnels=tunnels, policies=(OWN_LINK, OWN_LINK6))
 
     def test_path_mtu_is_learned(self):
         sa = self.gateway.add_out(tunnel="t0")
@@ -417,12 +464,25 @@ class PathMtuTest(ErrorTestCase):
         self.eventually(lambda: self.pmtu("6in4"), 1000)
         inner = self.inner_out(1280, HOST6, REMOTE_HOST6)
         self.inside.send(inner)
-        frames = self.outside.pending(0.5)
-        errors = [f[14:] for f in self.inside.pending() if is_icmp_error(f)]
-        self.assertEqual([struct.unpack("!I", error[44:48])[0] for error in errors], [])
-        packets = [f[14:] for f in frames if ethertype_of(f) == 0x0800]
-        outer = packets[0] if len(packets) == 1 else joined(packets)
+        # The gateway sends it whole and without DF.
+        outer = self.whole_outside(1500)
+        self.assertEqual(outer[6:8], bytes(2))
         self.assertEqual(sa.open(outer), forwarded(inner))
+        self.check_1280("6in6", 1280)
+
+
+class SmallPortTest(PathTestCase):
+    """The outside port itself carries no more than 1280 bytes."""
+
+    tunnels = FAMILIES
+    config_text = gateway_config(ipv6=True, tunnels=FAMILIES, policies=(OWN_LINK, OWN_LINK6)).replace(
+        'role = "outside";', 'role = "outside"; mtu = 1280;'
+    )
+
+    def test_small_port(self):
+        for name in ("6in4", "6in6"):
+            with self.subTest(name):
+                self.check_1280(name, 0)
 
 
 class ReassemblyTest(GatewayTestCase):
