@@ -90,11 +90,15 @@ static void limits_check(struct td_worker *worker, struct td_sa_out *sa)
 // ---- planning ---------------------------------------------------------------------------------
 
 // Transport mode puts ESP behind the IP header, for IPv6 behind the extension headers that routers read (RFC
-// 4303 3.1.1). False: the packet has no place for it.
+// 4303 3.1.1). False: the packet has no place for it, or is not between the two ends.
 static bool plan_transport(struct plan *plan, struct rte_mbuf *mbuf)
 {
 	const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	struct td_ip source = td_ip_source(mbuf), destination = td_ip_destination(mbuf);
 
+	// The header stays as it is: a packet of others would miss the peer, or be refused there.
+	if (!td_ip_equal(&source, &plan->outer->local) || !td_ip_equal(&destination, &plan->outer->remote))
+		return false;
 	if (td_ip_family(mbuf) == 4) {
 		const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);
 

@@ -39,6 +39,7 @@ struct td_outer *td_outer_create(const struct td_sa_params *params)
 	if (!outer)
 		return NULL;
 	outer->remote = params->remote;
+	outer->local = params->local;
 	outer->protocol = protocol;
 	outer->df_copy = params->df == TD_DF_COPY;
 	outer->df_set = params->df == TD_DF_SET;

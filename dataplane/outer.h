@@ -25,6 +25,7 @@ struct td_outer {
 	uint8_t tos_copy, tos_set;
 	uint16_t sum; // IPv4: folded sum of the template's header, not inverted
 	struct td_ip remote;
+	struct td_ip local;
 	struct td_retired retired;
 };
 

@@ -290,10 +290,26 @@ static int compare_text(const void *left, const void *right)
 	return strcmp(a->text, b->text);
 }
 
+// Packets keep their header in transport mode: only those between the outer addresses can go through it.
+static void check_policy_transport(const struct td_config_check *check, config_setting_t *group,
+    const char *key, const struct td_prefix *prefix, const struct td_ip *high, const struct td_ip *outer)
+{
+	bool single = high->family ? td_ip_equal(&prefix->ip, high)
+	                           : prefix->length == 8 * td_ip_length(prefix->ip.family);
+	char text[TD_IP_TEXT_MAX];
+
+	if (!outer->family || !td_config_key_sound(group, key) ||
+	    (prefix->ip.family && single && td_ip_equal(&prefix->ip, outer)))
+		return;
+	td_config_report_key(check->report, group, key,
+	    "is not the tunnel's %s_address; allowed with a tunnel of mode \"transport\" is \"%s\" alone",
+	    key, td_ip_format(outer, text));
+}
+
 static void check_policy_tunnel(const struct td_config_check *check, config_setting_t *group,
     const struct td_policy_config *policy, const struct td_config_named *tunnels)
 {
-	const struct td_config_named wanted = {.text = policy->tunnel};
+	const struct td_config_named wanted = {.text = policy->tunnel}, *found;
 	config_setting_t *list = config_setting_get_member(check->root, "tunnels");
 	bool protect = policy->action == TD_POLICY_PROTECT;
 
@@ -306,10 +322,19 @@ static void check_policy_tunnel(const struct td_config_check *check, config_sett
 		td_config_report_key(check->report, group, "tunnel",
 		    "is given with action \"%s\"; allowed is a tunnel with action \"protect\" only",
 		    policy->action == TD_POLICY_BYPASS ? "bypass" : "discard");
-	else if (policy->tunnel[0] && !(list && config_setting_get_hook(list)) &&
-	         !bsearch(&wanted, tunnels, check->config->tunnel_count, sizeof(*tunnels), compare_text))
+	if (!protect || !policy->tunnel[0] || (list && config_setting_get_hook(list)))
+		return;
+	found = bsearch(&wanted, tunnels, check->config->tunnel_count, sizeof(*tunnels), compare_text);
+	const struct td_tunnel_config *tunnel = found ? &check->config->tunnels[found->position] : NULL;
+	if (!tunnel) {
 		td_config_report_key(check->report, group, "tunnel",
 		    "is \"%s\", which is no tunnel's name; allowed is the name of a tunnel", policy->tunnel);
+	} else if (tunnel->mode == TD_SA_TRANSPORT) {
+		check_policy_transport(
+		    check, group, "local", &policy->local, &policy->local_high, &tunnel->local_address);
+		check_policy_transport(
+		    check, group, "remote", &policy->remote, &policy->remote_high, &tunnel->remote_address);
+	}
 }
 
 static void refuse_ports(const struct td_config_check *check, config_setting_t *group, const char *key)

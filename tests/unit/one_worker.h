@@ -44,7 +44,9 @@ static inline void link_new(unsigned port, const char *network, const char *neig
 	struct td_ip ip = prefix(neighbour).ip;
 
 	cr_assert_eq(td_dp_route_set(&route), 0);
+	td_dp_reclaim(); // IPv6 routes take a grace period
 	cr_assert_eq(td_dp_neighbour_set(port, &ip, td_dp.ports[port].mac.addr_bytes), 0);
+	td_dp_reclaim();
 }
 
 static inline void local_new(unsigned port, const char *address)

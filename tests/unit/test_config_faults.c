@@ -264,6 +264,17 @@ static const struct {
         "5: policies[0]: tunnel is \"c\", which is no tunnel's name", NULL},
     {"protect without tunnel", TUNNEL "policies = ( { action=\"protect\"; } );",
         "5: policies[0]: protect has no tunnel", NULL},
+    {"addresses of other hosts into a transport tunnel",
+        BASE "tunnels = ( { " TUNNEL_ENDS " mode=\"transport\"; } );\n"
+             "policies = ( { action=\"protect\"; tunnel=\"b\"; local=\"192.0.2.0/24\"; "
+             "remote=\"192.0.2.2-192.0.2.3\"; } );",
+        "5: policies[0]: local is not the tunnel's local_address; allowed with a tunnel of mode "
+        "\"transport\" is \"192.0.2.1\" alone",
+        "5: policies[0]: remote is not the tunnel's remote_address; allowed"},
+    {"any address into a transport tunnel",
+        BASE "tunnels = ( { " TUNNEL_ENDS " mode=\"transport\"; } );\n"
+             "policies = ( { action=\"protect\"; tunnel=\"b\"; local=\"192.0.2.1\"; } );",
+        "5: policies[0]: remote is not the tunnel's remote_address", NULL},
     {"bypass with tunnel", TUNNEL "policies = ( { action=\"bypass\"; tunnel=\"b\"; } );",
         "5: policies[0]: tunnel is given with action \"bypass\"", NULL},
     {"missing action", TUNNEL "policies = (\n{ tunnel=\"b\"; } );",
