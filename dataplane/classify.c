@@ -208,7 +208,10 @@ static void inbound_policy(struct td_worker *worker, uint8_t port, struct rte_mb
 		struct rte_mbuf *mbuf = mbufs[i];
 		bool local = is_local(mbuf);
 
-		if (!rules[i] && !(local && is_icmp_or_udp(mbuf)))
+		// A bypass may be wide, but these belong on their link (RFC 4291 2.5.6).
+		if (!local && td_ip_is_link_scope(mbuf))
+			td_drop(worker, mbuf, TD_DROP_IP_SOURCE);
+		else if (!rules[i] && !(local && is_icmp_or_udp(mbuf)))
 			td_drop(worker, mbuf, TD_DROP_POLICY_NONE);
 		else if (rules[i] && rules[i]->action == TD_POLICY_DISCARD)
 			td_drop(worker, mbuf, TD_DROP_POLICY_DISCARD);

@@ -140,6 +140,8 @@ class AhTestCase(GatewayTestCase):
         dst, src = HOSTS[tunnel]
         inner = self.inner_in(90, src, dst)
         self.passes(sa, sa.seal(inner), inner)
+        # The worker's word of the first packet comes a little later than the packet.
+        self.eventually(lambda: self.gateway.sa_state(sa, "in")["state"], "active")
 
 
 class TunnelTest(AhTestCase):

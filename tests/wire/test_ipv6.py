@@ -44,6 +44,7 @@ class Ipv6TestCase(GatewayTestCase):
             '{ action = "discard"; direction = "out"; remote = "fd00:2::66/128"; }',
             '{ action = "bypass"; direction = "both"; local = "fd00:1::/64"; remote = "2001:db8:9::/48"; '
             'protocol = "udp"; remote_port = "9999"; }',
+            '{ action = "bypass"; direction = "in"; local = "fd00:1::/64"; protocol = "udp"; local_port = "7777"; }',
             OWN_LINK, OWN_LINK6,
         ),
     )
@@ -321,6 +322,15 @@ class HeaderTest(Ipv6TestCase):
                 self.assertEqual(self.pass_in(sa), [])
                 self.assert_drops(before, {"esp_inner": 1})
 
+    def test_link_scope_packets_under_a_wide_bypass(self):
+        # They are not forwarded either when they came in the clear and a policy would let them in.
+        before = self.gateway.drops()
+        passes = udp(OUTSIDE_HOST, HOST6, 5000, 7777)
+        self.outside.send(udp("fe80::5", HOST6, 5000, 7777))
+        self.outside.send(passes)
+        self.assertEqual(self.inside.expect_packet(forwarded(passes)), [])
+        self.assert_drops(before, {"ip_source": 1})
+
     def test_outer_header_of_sealed_packets(self):
         sa = self.gateway.add_out()
         inner = self.inner_out(tos=0xB9, flow=0x12345)
@@ -328,6 +338,7 @@ class HeaderTest(Ipv6TestCase):
         outer = self.outside.expect(lambda f: is_ip(f) and upper_of(f[14:])[0] == 50)[14:]
         self.assertEqual(sa.scapy_open(outer), forwarded(inner))
         self.assertEqual(struct.unpack("!I", outer[:4])[0] >> 20 & 0xFF, 0xB9, "traffic class")
+        self.assertEqual(struct.unpack("!I", outer[:4])[0] & 0xFFFFF, 0x12345, "flow label")
         self.assertEqual(struct.unpack("!H", outer[4:6])[0], len(outer) - 40, "payload length")
         self.assertEqual(outer[7], 64, "hop limit is a new one")
         self.assertEqual(outer[8:40], ip_bytes(GATEWAY_OUTSIDE6) + ip_bytes(PEER6))
