@@ -3,12 +3,26 @@
 // when the tunnel gets one. They never leave in plaintext.
 
 #include "dataplane/ip_packet.h"
+#include "dataplane/policy_key.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
 static uint64_t hold_tsc(void)
 {
 	return td_dp.tsc_hz / 1000 * TD_ACQUIRE_HOLD_MS;
+}
+
+// What the policy looked at: both are 0 where a packet shows none, and the second one never is otherwise.
+static void numbers_read(struct td_event *event, const struct rte_mbuf *mbuf)
+{
+	struct td_policy_key key;
+
+	td_policy_key_fill(&key, mbuf, true);
+	uint16_t first = rte_be_to_cpu_16(key.ports[0]), second = rte_be_to_cpu_16(key.ports[1]);
+	bool ports = td_policy_has_ports(key.protocol);
+	event->numbers = second != 0;
+	event->source_port = ports ? first : first >> 8;
+	event->destination_port = ports ? second : first & UINT8_MAX;
 }
 
 // Asks the control thread for an SA for a packet's tunnel. Where there is no token or no room in the ring,
@@ -23,6 +37,7 @@ static bool acquire_tell(struct td_worker *worker, struct rte_mbuf *mbuf)
 	    .protocol = td_ip_protocol(mbuf),
 	};
 
+	numbers_read(&event, mbuf);
 	if (rte_ring_full(worker->events) ||
 	    !td_bucket_take(
 	        &worker->acquire_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ACQUIRE_EVENTS_PER_S) ||

@@ -344,7 +344,9 @@ enum td_event_kind {
 	TD_EVENT_AUTH_BURST, // spi, tunnel, source, count
 	TD_EVENT_SOFT_LIMIT, // spi, tunnel, limit, outbound
 	TD_EVENT_HARD_LIMIT, // spi, tunnel, limit, outbound
-	TD_EVENT_ACQUIRE, // tunnel, source, destination, protocol: a packet met no outbound SA
+	// tunnel, source, destination, protocol, and if numbers is set both ports, or type and code of
+	// ICMP: a packet met no outbound SA
+	TD_EVENT_ACQUIRE,
 	// spi (outbound), tunnel, destination, source, count: MTU; quotes an SA, but unauthenticated, a hint
 	// only
 	TD_EVENT_PMTU,
@@ -360,7 +362,8 @@ struct td_event {
 	uint32_t tunnel; // id of td_dp_tunnel_create
 	uint32_t count;
 	uint16_t port, worker;
-	uint16_t source_port; // UDP
+	uint16_t source_port, destination_port; // or ICMP type and code
+	bool numbers; // the packet shows them
 	bool outbound;
 	uint8_t protocol;
 	struct td_ip source, destination;

@@ -2,6 +2,7 @@
 // Events to subscribers.
 #include "control/rpc/internal.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,17 @@ static const char *limit_name(enum td_limit_kind limit)
 		break;
 	}
 	return "sequence";
+}
+
+// Ports, or what ICMP has instead.
+static int numbers_fields(json_t *params, const struct td_event *event)
+{
+	bool icmp = event->protocol == IPPROTO_ICMP || event->protocol == IPPROTO_ICMPV6;
+
+	return json_object_set_new(
+	           params, icmp ? "icmp_type" : "source_port", json_integer(event->source_port)) |
+	       json_object_set_new(
+	           params, icmp ? "icmp_code" : "destination_port", json_integer(event->destination_port));
 }
 
 static int worker_event_fields(json_t *params, const struct td_event *event)
@@ -41,7 +53,7 @@ static int worker_event_fields(json_t *params, const struct td_event *event)
 		rc |= json_object_set_new(params, "source", td_rpc_json_ip(&event->source));
 		rc |= json_object_set_new(params, "destination", td_rpc_json_ip(&event->destination));
 		rc |= json_object_set_new(params, "protocol", json_integer(event->protocol));
-		return rc;
+		return event->numbers ? rc | numbers_fields(params, event) : rc;
 	case TD_EVENT_PEER_MOVED:
 		rc |= json_object_set_new(params, "source", td_rpc_json_ip(&event->source));
 		rc |= json_object_set_new(params, "source_port", json_integer(event->source_port));

@@ -191,6 +191,19 @@ Test(acquire, event_comes_again_while_packets_wait)
 	cr_expect_eq(told, 1 + 3);
 }
 
+Test(acquire, event_has_no_ports_of_a_later_fragment)
+{
+	struct rte_mbuf *mbuf = packet_new(0);
+	struct td_event event = {.numbers = true};
+
+	worker->now_tsc = 10 * (uint64_t)TEST_TSC_HZ;
+	td_ipv4(mbuf)->fragment_offset = rte_cpu_to_be_16(5);
+	memset(td_ipv4(mbuf) + 1, 0x11, 8);
+	td_esp_out(worker, &mbuf, 1);
+	cr_assert_eq(td_dp_events_receive(&event, 1), 1);
+	cr_expect(!event.numbers && event.source_port == 0 && event.destination_port == 0);
+}
+
 // The same for packets that wait for a neighbour.
 Test(acquire, neighbour_is_asked_for_again)
 {

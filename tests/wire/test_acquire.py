@@ -2,10 +2,11 @@
 """Packets that come before their tunnel's first key: they wait, a few of them and not for long, and never leave in
 plaintext. And tunnels that routes choose instead of selectors."""
 
+import struct
 import time
 import unittest
 
-from esp import esp_header, forwarded, udp
+from esp import esp_header, forwarded, ipv4, udp
 from gateway import (
     HOST, HOST6, OWN_LINK, OWN_LINK6, TUNNELS, GatewayTestCase, Tunnel, drops_between, gateway_config, is_esp, is_ip,
 )
@@ -104,13 +105,22 @@ class AcquireTest(GatewayTestCase):
             self.outside.expect_esp(sa.spi)
 
     def test_event_names_the_packet(self):
+        self.gateway.delete_all_sas()
         with Rpc(self.gateway.daemon.socket_path) as rpc:
             rpc.subscribe()
-            self.inside.send(self.inner_out(dst="10.2.0.77"))
+            inner = self.inner_out(dst="10.2.0.77")
+            self.inside.send(inner)
             event = rpc.wait_event("acquire", tunnel="b")
             self.assertEqual((event["source"], event["destination"], event["protocol"]), (HOST, "10.2.0.77", 17))
-        sa = self.gateway.add_out()
-        self.outside.expect_esp(sa.spi)
+            ports = event["source_port"], event["destination_port"]
+            self.assertEqual(ports, struct.unpack("!HH", inner[20:24]))
+            self.inside.send(ipv4(HOST, "10.3.0.9", 1, struct.pack("!BBHHH", 13, 1, 0, 1, 1)))
+            event = rpc.wait_event("acquire", tunnel="c")
+            self.assertEqual((event["icmp_type"], event["icmp_code"]), (13, 1))
+            self.assertNotIn("source_port", event)
+        for name in "bc":
+            sa = self.gateway.add_out(tunnel=name)
+            self.outside.expect_esp(sa.spi)
 
     def test_busy_tunnel_does_not_use_up_the_events_of_another(self):
         self.gateway.delete_all_sas()
