@@ -4,6 +4,8 @@
 #include "control/config/check.h"
 #include "control/config/schema.h"
 #include "control/ike/credential.h"
+#include "control/ike/proposal.h"
+#include "dataplane/publish.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -298,6 +300,54 @@ static int check_all_shared(const struct td_config_check *check)
 	return 0;
 }
 
+// Reports a suite of a proposal that this CPU does not run. integ 0: the cipher authenticates, too.
+static void check_suite(
+    const struct td_config_check *check, config_setting_t *setting, struct td_ike_suite suite)
+{
+	const char *name = td_ike_esp_suite_name(&suite);
+	int found = name ? td_dp_suite_find(TD_SA_ESP, name) : -ENOENT;
+
+	if (found >= 0 && !td_dp_suite_available((unsigned)found))
+		td_config_report_setting(check->report, setting,
+		    "asks for %s, which this CPU has no instructions for; allowed is what \"tandemctl suite "
+		    "list\" "
+		    "shows as available",
+		    name);
+}
+
+// An SA of such a suite would be refused when the peer has agreed to it.
+static void check_suites(
+    const struct td_config_check *check, config_setting_t *group, const struct td_tunnel_ike_config *ike)
+{
+	config_setting_t *list = config_setting_get_member(group, "esp");
+
+	for (unsigned i = 0; list && i < ike->esp_count; i++) {
+		config_setting_t *setting = config_setting_get_elem(list, i);
+		struct td_ike_proposals proposals = {0};
+
+		// What cannot be read was reported where it was read.
+		if (!ike->esp[i] ||
+		    td_ike_proposal_parse(TD_IKE_PROTO_ESP, ike->esp[i], &proposals, NULL) < 0)
+			continue;
+		const struct td_ike_proposal *proposal = &proposals.list[0];
+		for (unsigned e = 0; e < proposal->transform_count; e++) {
+			const struct td_ike_transform *encr = &proposal->transforms[e];
+			struct td_ike_suite suite = {
+			    TD_IKE_PROTO_ESP, encr->id, encr->key_bits, 0, 0, 0, false};
+
+			if (encr->type != TD_IKE_ENCR)
+				continue;
+			if (td_ike_encr_is_aead(encr->id))
+				check_suite(check, setting, suite);
+			for (unsigned n = 0; n < proposal->transform_count; n++) {
+				suite.integ = proposal->transforms[n].id;
+				if (proposal->transforms[n].type == TD_IKE_INTEG && suite.integ)
+					check_suite(check, setting, suite);
+			}
+		}
+	}
+}
+
 int td_config_check_ike(const struct td_config_check *check)
 {
 	for (unsigned i = 0; i < check->config->tunnel_count; i++) {
@@ -313,6 +363,7 @@ int td_config_check_ike(const struct td_config_check *check)
 		check_ports(check, group);
 		check_times(check, group, tunnel->ike);
 		check_files(check, group, tunnel->ike);
+		check_suites(check, group, tunnel->ike);
 	}
 	return check_all_shared(check);
 }

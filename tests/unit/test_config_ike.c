@@ -169,7 +169,7 @@ Test(config_ike, reads_the_one_round_trip_exchange)
 Test(config_ike, takes_tunnels_between_the_same_ends)
 {
 	static const char *const texts[] = {
-	    TWO_TUNNELS(PSK, PSK "start=\"trap\"; esp=[\"aes256gcm16\"]; rekey_ms=1000;"),
+	    TWO_TUNNELS(PSK, PSK "start=\"trap\"; esp=[\"aes128gcm16\"]; rekey_ms=1000;"),
 	    TWO_TUNNELS(PSK, "remote_id=\"c\"; " KEY "remote_key_file=\"$/public\"; liveness_ms=0;"),
 	    TWO_TUNNELS(PSK, "local_id=\"a\"; " PSK "ike=[\"aes128-sha256-x25519\"];"),
 	};
@@ -202,6 +202,11 @@ static const struct {
         NULL},
     {"PRF for ESP", TUNNEL_WITH(PSK "esp=[\"aes128gcm16-prfsha256\"];"),
         "6: tunnel b: esp[0] is \"aes128gcm16-prfsha256\", which has \"prfsha256\"; allowed are", NULL},
+    // The fake data plane runs aes128gcm16 and nothing else.
+    {"suite that the CPU lacks", TUNNEL_WITH(PSK "esp=[\"aes128gcm16\",\"aes256gcm16\"];"),
+        "6: tunnel b: esp[1] asks for aes256gcm16, which this CPU has no instructions for; allowed is what "
+        "\"tandemctl suite list\" shows as available",
+        NULL},
     {"one proposal", TUNNEL_WITH(PSK "esp=\"aes128gcm16\";"),
         "6: tunnel b: esp is \"aes128gcm16\"; allowed is an array in [ ]", NULL},
     {"many proposals",
