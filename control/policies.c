@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/policies.h"
 #include "common/log.h"
 #include "control/policies_internal.h"
 #include "control/tunnel_routes.h"
@@ -176,6 +177,11 @@ int td_policies_add(struct td_policies *policies, const struct td_policy_config 
 
 	if (before != 0 && place == policies->count)
 		return no_policy(before, "before", error);
+	for (unsigned i = 0; i < policies->count; i++)
+		if (td_config_policy_contradicts(&policies->list[i].config, config))
+			return td_error_set(error, -EINVAL, NULL, "",
+			    "policy %u has another action for the same packets; remove it first",
+			    policies->list[i].id);
 	list = calloc(policies->count + 1ul, sizeof(*list));
 	if (list == NULL)
 		return td_policies_no_memory(error);

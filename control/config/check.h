@@ -39,6 +39,8 @@ struct td_config_named {
 	const char *text; // "" is left out of the comparison
 	unsigned position;
 };
+// The tunnels' names, not sorted, to be freed, or NULL for want of memory.
+struct td_config_named *td_config_list_tunnels(const struct td_config *config);
 // Sorts items by text, then by position.
 void td_config_named_sort(struct td_config_named *items, unsigned count);
 // Sorts items and reports those whose text an earlier one has. element is "port", key the key compared.

@@ -69,6 +69,21 @@ static void check_addresses(const struct td_config_check *check, config_setting_
 	}
 }
 
+// RFC 8200 5: every link of IPv6 carries 1280 bytes. The kernel takes no IPv6 address on another one.
+static void check_mtu(
+    const struct td_config_check *check, config_setting_t *group, const struct td_port_config *port)
+{
+	if (!td_config_key_sound(group, "mtu") || port->mtu >= TD_IPV6_MTU_MIN)
+		return;
+	for (unsigned i = 0; i < port->address_count; i++)
+		if (port->addresses[i].ip.family == 6) {
+			td_config_report_key(check->report, group, "mtu",
+			    "is %u on a port with IPv6 addresses; allowed is %u or more there", port->mtu,
+			    TD_IPV6_MTU_MIN);
+			return;
+		}
+}
+
 static void check_names(const struct td_config_check *check)
 {
 	struct td_config_named names[TD_PORTS_MAX], taps[TD_PORTS_MAX], devices[TD_PORTS_MAX];
@@ -133,6 +148,7 @@ void td_config_check_ports(const struct td_config_check *check)
 			continue;
 		check_tap(check, group, i);
 		check_addresses(check, group, i);
+		check_mtu(check, group, &check->config->ports[i]);
 	}
 	check_roles(check);
 }

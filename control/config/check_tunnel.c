@@ -247,8 +247,7 @@ static void check_dummy_count(const struct td_config_check *check)
 		    "has %u tunnels with dummy_rate; allowed is %d at most", count, TD_DUMMY_TUNNELS_MAX);
 }
 
-// Returns the tunnels' names, not sorted, to be freed, or NULL for want of memory.
-static struct td_config_named *list_tunnels(const struct td_config *config)
+struct td_config_named *td_config_list_tunnels(const struct td_config *config)
 {
 	struct td_config_named *items = calloc(config->tunnel_count + 1, sizeof(*items));
 
@@ -260,7 +259,7 @@ static struct td_config_named *list_tunnels(const struct td_config *config)
 int td_config_check_tunnels(const struct td_config_check *check)
 {
 	unsigned count = check->config->tunnel_count;
-	struct td_config_named *items = list_tunnels(check->config);
+	struct td_config_named *items = td_config_list_tunnels(check->config);
 
 	if (!items)
 		return -ENOMEM;
@@ -279,126 +278,4 @@ int td_config_check_tunnels(const struct td_config_check *check)
 	check_route_count(check);
 	check_dummy_count(check);
 	return check_pairs(check);
-}
-
-// ---- policies ---------------------------------------------------------------------------------
-
-static int compare_text(const void *left, const void *right)
-{
-	const struct td_config_named *a = left, *b = right;
-
-	return strcmp(a->text, b->text);
-}
-
-// Packets keep their header in transport mode: only those between the outer addresses can go through it.
-static void check_policy_transport(const struct td_config_check *check, config_setting_t *group,
-    const char *key, const struct td_prefix *prefix, const struct td_ip *high, const struct td_ip *outer)
-{
-	bool single = high->family ? td_ip_equal(&prefix->ip, high)
-	                           : prefix->length == 8 * td_ip_length(prefix->ip.family);
-	char text[TD_IP_TEXT_MAX];
-
-	if (!outer->family || !td_config_key_sound(group, key) ||
-	    (prefix->ip.family && single && td_ip_equal(&prefix->ip, outer)))
-		return;
-	td_config_report_key(check->report, group, key,
-	    "is not the tunnel's %s_address; allowed with a tunnel of mode \"transport\" is \"%s\" alone",
-	    key, td_ip_format(outer, text));
-}
-
-static void check_policy_tunnel(const struct td_config_check *check, config_setting_t *group,
-    const struct td_policy_config *policy, const struct td_config_named *tunnels)
-{
-	const struct td_config_named wanted = {.text = policy->tunnel}, *found;
-	config_setting_t *list = config_setting_get_member(check->root, "tunnels");
-	bool protect = policy->action == TD_POLICY_PROTECT;
-
-	if (!td_config_key_sound(group, "tunnel"))
-		return;
-	if (td_config_key_given(group, "action") && protect && !policy->tunnel[0])
-		td_config_report_setting(
-		    check->report, group, "protect has no tunnel; allowed is the name of a tunnel");
-	if (td_config_key_given(group, "action") && !protect && policy->tunnel[0])
-		td_config_report_key(check->report, group, "tunnel",
-		    "is given with action \"%s\"; allowed is a tunnel with action \"protect\" only",
-		    policy->action == TD_POLICY_BYPASS ? "bypass" : "discard");
-	if (!protect || !policy->tunnel[0] || (list && config_setting_get_hook(list)))
-		return;
-	found = bsearch(&wanted, tunnels, check->config->tunnel_count, sizeof(*tunnels), compare_text);
-	const struct td_tunnel_config *tunnel = found ? &check->config->tunnels[found->position] : NULL;
-	if (!tunnel) {
-		td_config_report_key(check->report, group, "tunnel",
-		    "is \"%s\", which is no tunnel's name; allowed is the name of a tunnel", policy->tunnel);
-	} else if (tunnel->mode == TD_SA_TRANSPORT) {
-		check_policy_transport(
-		    check, group, "local", &policy->local, &policy->local_high, &tunnel->local_address);
-		check_policy_transport(
-		    check, group, "remote", &policy->remote, &policy->remote_high, &tunnel->remote_address);
-	}
-}
-
-static void refuse_ports(const struct td_config_check *check, config_setting_t *group, const char *key)
-{
-	td_config_report_key(check->report, group, key,
-	    "is given; allowed is a port with protocol \"tcp\", \"udp\" or \"sctp\" only");
-}
-
-// Ports and ICMP messages share their place, and the later one of the file would win: "any" is kept apart
-// too.
-static void check_numbers(
-    const struct td_config_check *check, config_setting_t *group, const struct td_policy_config *policy)
-{
-	bool has_icmp = policy->protocol == IPPROTO_ICMP || policy->protocol == IPPROTO_ICMPV6;
-	bool has_ports = policy->protocol == IPPROTO_TCP || policy->protocol == IPPROTO_UDP ||
-	                 policy->protocol == IPPROTO_SCTP;
-
-	if (!td_config_key_sound(group, "protocol"))
-		return;
-	if (!has_icmp && td_config_key_given(group, "icmp_type")) {
-		td_config_report_key(check->report, group, "icmp_type",
-		    "is given; allowed is a type with protocol \"icmp\" or \"icmpv6\" only");
-		return;
-	}
-	// Any ports are stored as 0 to 65535, and no other range begins with 0.
-	if (!has_ports && td_config_key_given(group, "local_port") && (has_icmp || policy->local_port_low))
-		refuse_ports(check, group, "local_port");
-	if (!has_ports && td_config_key_given(group, "remote_port") && (has_icmp || policy->remote_port_low))
-		refuse_ports(check, group, "remote_port");
-}
-
-static void check_policy(
-    const struct td_config_check *check, config_setting_t *group, const struct td_policy_config *policy)
-{
-	uint8_t local = policy->local.ip.family, remote = policy->remote.ip.family;
-	uint8_t family = local ? local : remote;
-
-	check_numbers(check, group, policy);
-	if (local && remote && local != remote)
-		td_config_report_setting(check->report, group,
-		    "mixes IPv4 and IPv6; allowed is the same family in local and remote");
-	else if (policy->protocol == IPPROTO_ICMP && family == 6)
-		td_config_report_key(check->report, group, "protocol",
-		    "is \"icmp\" with IPv6 addresses; allowed with them is \"icmpv6\"");
-	else if (policy->protocol == IPPROTO_ICMPV6 && family == 4)
-		td_config_report_key(check->report, group, "protocol",
-		    "is \"icmpv6\" with IPv4 addresses; allowed with them is \"icmp\"");
-}
-
-int td_config_check_policies(const struct td_config_check *check)
-{
-	struct td_config_named *tunnels = list_tunnels(check->config);
-
-	if (!tunnels)
-		return -ENOMEM;
-	td_config_named_sort(tunnels, check->config->tunnel_count);
-	for (unsigned i = 0; i < check->config->policy_count; i++) {
-		config_setting_t *group = td_config_check_group(check, "policies", i);
-
-		if (!group)
-			continue;
-		check_policy_tunnel(check, group, &check->config->policies[i], tunnels);
-		check_policy(check, group, &check->config->policies[i]);
-	}
-	free(tunnels);
-	return 0;
 }

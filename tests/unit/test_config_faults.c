@@ -115,6 +115,12 @@ static const struct {
         "2: port i: device is \"0000:0a:00.0\", as in line 1", NULL},
     {"MTU", "ports = ( { " OUTSIDE " },\n{ " INSIDE "\nmtu = 9001; } );",
         "3: port inside: mtu is 9001; allowed is an integer from 576 to 9000", NULL},
+    {"MTU below IPv4's", "ports = ( { " OUTSIDE " },\n{ " INSIDE "\nmtu = 575; } );",
+        "3: port inside: mtu is 575; allowed is an integer from 576 to 9000", NULL},
+    {"MTU below IPv6's",
+        "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"net_null0\"; role=\"inside\"; "
+        "addresses=[\"10.1.0.1/24\", \"2001:db8:1::1/64\", \"2001:db8:2::1/64\"];\nmtu = 1279; } );",
+        "3: port i: mtu is 1279 on a port with IPv6 addresses; allowed is 1280 or more there", NULL},
     {"same address",
         "ports = ( { " OUTSIDE " },\n{ name=\"i\"; device=\"net_null0\"; role=\"inside\"; "
         "addresses=[\"10.1.0.1/24\", \"192.0.2.1/32\"]; } );",
@@ -300,6 +306,12 @@ static const struct {
         "5: policies[0]: protocol is \"tpc\"; allowed is \"any\", \"icmp\"", NULL},
     {"protocol number", TUNNEL "policies = ( { action=\"bypass\"; protocol=256; } );",
         "5: policies[0]: protocol is 256; allowed is", NULL},
+    {"another action for the same packets",
+        TUNNEL "policies = ( { action=\"bypass\"; protocol=\"udp\"; local=\"10.0.0.0/8\"; local_port=5; },\n"
+               "{ action=\"bypass\"; protocol=\"tcp\"; local=\"10.0.0.0/8\"; local_port=5; },\n"
+               "{ action=\"discard\"; protocol=17; local=\"10.0.0.0/8\"; local_port=\"5\"; } );",
+        "7: policies[2]: has another action than policies[0] for the same packets; allowed is one policy",
+        NULL},
     {"mixed policy",
         TUNNEL "policies = ( { action=\"bypass\"; local=\"10.0.0.0/8\"; remote=\"2001:db8::/32\"; } );",
         "5: policies[0]: mixes IPv4 and IPv6", NULL},

@@ -406,6 +406,11 @@ Test(rpc, policies_change_in_their_order, .init = start, .fini = stop)
 	cr_expect_eq(fake_dp.policy_count, 5);
 	cr_expect_eq(result_of(fd, CALL("policy.remove", "{\"id\":1}"), "removed"), 1);
 	cr_expect_str_eq(policy_ids(fd), "3:209 2:207 0:201 0:203 0:10 ");
+	json_t *contradiction =
+	    ask(fd, CALL("policy.add", "{\"action\":\"discard\",\"protocol\":6,\"local_port\":22}"));
+	cr_expect_not_null(
+	    strstr(error_text(contradiction, "reason"), "policy 2 has another action for the same"));
+	json_decref(contradiction);
 	fake_dp.policy_fails = 1;
 	const char *const refused[] = {CALL("policy.add", POLICY("")), CALL("policy.remove", "{\"id\":2}"),
 	    CALL("policy.set", "{\"policies\":[" POLICY("") "]}")};
