@@ -325,6 +325,18 @@ static inline enum td_drop unwrap_tunnel(
 	return TD_DROP_COUNT;
 }
 
+// How much of the data of a transport mode packet is its own: UDP says how long it is, and traffic flow
+// confidentiality padding may follow (RFC 4303 2.7). Other protocols leave their length to IP.
+static uint32_t transport_length(const uint8_t *data, uint32_t length, uint8_t next_header)
+{
+	const struct rte_udp_hdr *udp = (const struct rte_udp_hdr *)data;
+
+	if (next_header != IPPROTO_UDP || length < sizeof(*udp))
+		return length;
+	uint32_t own = rte_be_to_cpu_16(udp->dgram_len);
+	return own >= sizeof(*udp) && own < length ? own : length;
+}
+
 // Transport mode: the IP header, with all that is kept in front of UDP, ESP or AH, moves up to the data.
 static enum td_drop unwrap_transport(
     const struct pending *pending, uint8_t *data, uint32_t length, uint8_t next_header)
@@ -338,6 +350,7 @@ static enum td_drop unwrap_transport(
 	uint32_t kept = packet->esp_offset - ahead;
 	uint32_t gap = (uint32_t)(data - start) - kept;
 
+	length = transport_length(data, length, next_header);
 	start[packet->protocol_offset] = next_header;
 	memmove(start + gap, start, kept);
 	rte_pktmbuf_adj(mbuf, (uint16_t)gap);

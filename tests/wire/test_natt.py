@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """UDP encapsulation (RFC 3948): both ways, beside IKE on the same port, and a peer that moves (RFC 7296 2.23)."""
 
+import ipaddress
 import os
 import signal
 import socket
 import struct
 import unittest
 
-from esp import NATT_PORT, PROTO_UDP, checksum, forwarded, ipv4, udp, upper_checksum
+from esp import NATT_PORT, PROTO_UDP, checksum, forwarded, ipv4, ipv6, udp, upper_checksum
 from gateway import (
     GATEWAY_OUTSIDE, GATEWAY_OUTSIDE6, HOST6, OWN_LINK, OWN_LINK6, PEER, PEER6, PEER_MAC, REMOTE_HOST6, GatewayTestCase,
     Tunnel, ethertype_of, gateway_config, ip_bytes, is_esp, is_ip,
@@ -17,12 +18,15 @@ from rpc import Rpc
 MOVED = "192.0.2.9"
 NATTED_PORT = 61234
 PORTS = (NATT_PORT, NATT_PORT)
-TRANSPORT_PEER = "192.0.2.3"
+TRANSPORT_PEER, TRANSPORT_PEER6 = "192.0.2.3", "2001:db8::3"
 TUNNELS = (
     Tunnel("b", ["10.1.0.0/24"], ["10.2.0.0/24"], ports=PORTS),
     Tunnel("plain", ["10.1.0.0/24"], ["10.3.0.0/24"]),
     Tunnel("six", ["fd00:1::/64"], ["fd00:2::/64"], ports=PORTS),
     Tunnel("outer6", ["10.1.0.0/24"], ["10.6.0.0/24"], (GATEWAY_OUTSIDE6, PEER6), ports=PORTS),
+    Tunnel(
+        "transport6", ["2001:db8::1/128"], ["2001:db8::3/128"], (GATEWAY_OUTSIDE6, TRANSPORT_PEER6), transport=True, ports=PORTS
+    ),
     Tunnel("transport", ["192.0.2.1/32"], ["192.0.2.3/32"], (GATEWAY_OUTSIDE, TRANSPORT_PEER), transport=True, ports=PORTS),
 )
 
@@ -41,7 +45,7 @@ class EncapsulationTestCase(GatewayTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for address in (MOVED, TRANSPORT_PEER):
+        for address in (MOVED, TRANSPORT_PEER, TRANSPORT_PEER6):
             cls.gateway.set_neighbour("outside", address, PEER_MAC)
 
     def to_natt(self, payload, sport=NATT_PORT, src=PEER):
@@ -112,6 +116,43 @@ class EncapsulationTest(EncapsulationTestCase):
             packet = ipv4(TRANSPORT_PEER, GATEWAY_OUTSIDE, PROTO_UDP, sealed[20:])
             self.outside.send(inbound.seal_transport(packet))
             self.assertEqual(own.recvfrom(100), (b"from behind a NAT", (TRANSPORT_PEER, 5000)))
+            # RFC 4303 2.7: padding behind the datagram is not part of it, nor of its checksum.
+            self.outside.send(inbound.seal_transport(packet + bytes(37)))
+            self.assertEqual(own.recvfrom(100), (b"from behind a NAT", (TRANSPORT_PEER, 5000)))
+
+    def with_udp_checksum(self, outer):
+        """An IPv6 packet with the checksum of the UDP header behind its IPv6 header."""
+        datagram = outer[40:46] + bytes(2) + outer[48:]
+        total = upper_checksum(str(ipaddress.ip_address(outer[8:24])), str(ipaddress.ip_address(outer[24:40])), PROTO_UDP, datagram)
+        return outer[:46] + struct.pack("!H", total) + outer[48:]
+
+    def test_ipv6_outside_comes_in(self):
+        sa = self.gateway.add_in(tunnel="outer6")
+        for length in (28, 29, 30, 31, 100, 1361):
+            inner = self.inner_in(length, src="10.6.0.5")
+            self.outside.send(self.with_udp_checksum(sa.seal(inner)))
+            self.assertEqual(self.inside.expect_packet(forwarded(inner)), [])
+
+    def test_transport_mode_over_ipv6(self):
+        outbound, inbound = self.gateway.add_out(tunnel="transport6"), self.gateway.add_in(tunnel="transport6")
+        with self.gateway.namespace.socket(socket.AF_INET6, socket.SOCK_DGRAM) as own:
+            own.bind((GATEWAY_OUTSIDE6, 0))
+            own.settimeout(20)
+            port = own.getsockname()[1]
+            for payload in (b"", b"to the peer", bytes(1000)):
+                own.sendto(payload, (TRANSPORT_PEER6, 5000))
+                outer = self.outside.expect_esp(outbound.spi)
+                self.assertEqual((outer[6], struct.unpack("!HH", outer[40:44])), (PROTO_UDP, PORTS))
+                self.assertEqual(upper_checksum(GATEWAY_OUTSIDE6, TRANSPORT_PEER6, PROTO_UDP, outer[40:]), 0)
+                opened = outbound.open(outer)
+                self.assertEqual(opened[8:40] + opened[48:], ip_bytes(GATEWAY_OUTSIDE6) + ip_bytes(TRANSPORT_PEER6) + payload)
+                # What the peer sealed had its private address in the checksum.
+                sealed = udp("fd00:99::7", GATEWAY_OUTSIDE6, 5000, port, payload)
+                packet = ipv6(TRANSPORT_PEER6, GATEWAY_OUTSIDE6, PROTO_UDP, sealed[40:])
+                for padding in (0, 21):
+                    self.outside.send(self.with_udp_checksum(inbound.seal_transport(packet + bytes(padding))))
+                    received, sender = own.recvfrom(2000)
+                    self.assertEqual((received, sender[:2]), (payload, (TRANSPORT_PEER6, 5000)))
 
     def test_plain_esp_on_an_encapsulated_sa(self):
         sa = self.gateway.add_in()
