@@ -18,17 +18,20 @@ def psk_keys(common="", **sides):
 FILES = {"peer.psk": PSK}
 
 
+def key_pem(key):
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+
+
+def public_pem(key):
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def key_files():
     """A static key of each gateway, its public half, and a registration secret."""
     files = {"registration": "0x" + "5a" * 32}
     for side in ("a", "b"):
         key = X25519PrivateKey.generate()
-        files[f"{side}.key"] = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
-        files[f"{side}.pub"] = (
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-        )
+        files[f"{side}.key"], files[f"{side}.pub"] = key_pem(key), public_pem(key)
     return files
 
 

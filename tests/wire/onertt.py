@@ -317,7 +317,7 @@ class Initiator:
         self.spi_i = os.urandom(8)
         self.nonce = os.urandom(32)
         self.spi_in, self.spi_out = (256 + int.from_bytes(os.urandom(3), "big") for _ in range(2))
-        self.sent_us = self.session = self.keys = self.handshake = None
+        self.sent_us = self.session = self.keys = self.handshake = self.finished = None
 
     def message_1(self, cookie=None):
         settings = self.settings
@@ -397,7 +397,7 @@ class Initiator:
         if settings.source == FROM_INITIATOR and spi != self.spi_out:
             raise Refused("another SPI than message 1 named")
         self.spi_out = spi
-        self.session = session
+        self.session, self.finished = session, handshake
         return session, self._child(self._keys_2(payloads, export, session, nonces))
 
     def _keys_2(self, payloads, export, session, nonces):
