@@ -16,6 +16,7 @@ struct run {
 	const struct sim_script *script;
 	const char *step;
 	uint8_t nonces[2][8];
+	struct sim_message *seen; // kept by who was not meant
 };
 
 static struct sim_end *end_of(const struct run *run, char letter)
@@ -51,14 +52,17 @@ static void onertt_set_up(struct run *run, unsigned index)
 	struct sim_node *node = &run->world->nodes[index], *peer = &run->world->nodes[1 - index];
 	struct td_onertt_config *own = &node->peer_config[1 - index].onertt;
 	struct td_onertt_config config = {
-	    .authentication = flags & SCRIPT_SECRET ? TD_ONERTT_SECRET : TD_ONERTT_KEY,
-	    .source = flags & SCRIPT_EARLY || (flags & SCRIPT_NO_PROPOSAL && index == 1)
+	    .authentication = flags & SCRIPT_SECRET ? TD_ONERTT_SECRET
+	                      : flags & SCRIPT_ID   ? TD_ONERTT_ID
+	                                            : TD_ONERTT_KEY,
+	    .source = flags & (SCRIPT_EARLY | SCRIPT_INITIATOR) || (flags & SCRIPT_NO_PROPOSAL && index == 1)
 	                  ? TD_ONERTT_INITIATOR
 	                  : TD_ONERTT_CONTRIBUTORY,
+	    .delivery = flags & SCRIPT_WRAPPED ? TD_ONERTT_WRAPPED : TD_ONERTT_DERIVED,
 	    .early_data = (flags & SCRIPT_EARLY) != 0,
 	    .early_delay_ns = 5 * SIM_MS,
 	    .window = {30, 1},
-	    .session_ns = flags & SCRIPT_SESSION ? 3 * SIM_S : 0,
+	    .session_ns = flags & SCRIPT_SESSION || (flags & SCRIPT_SESSION_B && index == 1) ? 3 * SIM_S : 0,
 	};
 
 	sim_onertt_configure(node, peer, &config);
@@ -206,9 +210,32 @@ static struct sim_message *message_find(const struct run *run, char from, const 
 	return NULL;
 }
 
+static void seen_keep(struct run *run, const struct sim_message *message)
+{
+	size_t size = sizeof(*message) + message->length;
+
+	free(run->seen);
+	run->seen = malloc(size);
+	if (!run->seen)
+		abort();
+	memcpy(run->seen, message, size);
+}
+
+// From the address that it came from.
+static void again(struct run *run)
+{
+	const struct sim_message *seen = run->seen;
+
+	if (!seen)
+		sim_fail(run->world, "%s: nothing was kept", run->step);
+	else if (seen->to->ike)
+		td_ike_receive(seen->to->ike, &seen->path, (struct td_bytes){seen->data, seen->length});
+	sim_world_run(run->world, run->world->now_ns);
+}
+
 static void arrow(struct run *run, const char *step)
 {
-	char how = strchr("-+~^@_", step[0]) ? *step++ : 0, wanted[64];
+	char how = strchr("-+~^@_*", step[0]) ? *step++ : 0, wanted[64];
 	const char *word = strchr(step, '(');
 	struct sim_message *message;
 
@@ -225,6 +252,8 @@ static void arrow(struct run *run, const char *step)
 	}
 	if (how == '+')
 		(void)sim_message_copy(message);
+	if (how == '*')
+		seen_keep(run, message);
 	sim_message_alter(message, how);
 	sim_message_deliver(message);
 }
@@ -270,6 +299,24 @@ static void nonces_set(struct run *run, struct sim_node *node, const char *list)
 		run->nonces[node->index][node->nonce_count++] = (uint8_t)strtoul(byte, &rest, 16);
 }
 
+static bool of_onertt_check(
+    struct run *run, const struct sim_node *node, const char *what, size_t length, const char *value)
+{
+	const struct td_onertt_stats *stats = &td_ike_stats(node->ike)->onertt;
+	const struct {
+		const char *name;
+		uint64_t found;
+	} rows[] = {{"stale", stats->stale}, {"replayed", stats->replayed}, {"accepted", stats->accepted},
+	    {"answered", stats->answered}, {"renewed", stats->renewed}};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strlen(rows[i].name) == length && strncmp(what, rows[i].name, length) == 0) {
+			number_check(run, rows[i].found, value);
+			return true;
+		}
+	return false;
+}
+
 static void of_node_check(struct run *run, char letter, const char *what, size_t length, const char *value)
 {
 	struct sim_end *end = end_of(run, letter);
@@ -293,16 +340,10 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		number_check(run, end->node->ike_failed, value);
 	else if (strncmp(what, "dead", length) == 0)
 		number_check(run, end->node->ike_dead, value);
-	else if (strncmp(what, "stale", length) == 0)
-		number_check(run, td_ike_stats(end->node->ike)->onertt.stale, value);
-	else if (strncmp(what, "replayed", length) == 0)
-		number_check(run, td_ike_stats(end->node->ike)->onertt.replayed, value);
 	else if (strncmp(what, "message", length) == 0)
 		number_check(run, stats->activated_by_message, value);
 	else if (strncmp(what, "early", length) == 0)
 		number_check(run, stats->activated_early, value);
-	else if (strncmp(what, "renewed", length) == 0)
-		number_check(run, td_ike_stats(end->node->ike)->onertt.renewed, value);
 	else if (strncmp(what, "rekeyed", length) == 0)
 		number_check(run, end->node->ike_rekeyed, value);
 	else if (strncmp(what, "nonce", length) == 0)
@@ -315,7 +356,7 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		sim_stranger_answers(end->node, end->other->node->index, (uint16_t)strtoul(value, NULL, 10));
 	else if (strncmp(what, "untasked", length) == 0)
 		sim_fault_tasks(end->node, (unsigned)strtoul(value, NULL, 10));
-	else
+	else if (!of_onertt_check(run, end->node, what, length, value))
 		sim_fail(run->world, "%s: no such step", run->step);
 }
 
@@ -474,6 +515,8 @@ static void step(struct run *run, const char *text)
 		rest(run, REST_S * SIM_S);
 	} else if (strncmp(text, "rest=", 5) == 0) {
 		rest(run, strtoull(text + 5, NULL, 10) * SIM_MS);
+	} else if (strcmp(text, "again") == 0) {
+		again(run);
 	} else if (strcmp(text, "trouble") == 0) {
 		world->faulty = true;
 	} else if (strcmp(text, "calm") == 0) {
@@ -546,6 +589,7 @@ bool sim_script_run(const struct sim_script *script, FILE *trace, char *why, siz
 	(void)snprintf(why, size, "%s", world.failure);
 	world.failed = true;
 	sim_world_free(&world);
+	free(run.seen);
 	free(steps);
 	return passed;
 }

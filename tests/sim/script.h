@@ -26,6 +26,8 @@
 //                              answer, message, early)
 //   A:failed=N                 so many IKE SAs of A's have failed (also: dead, rekeyed, expired, renewed)
 //   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
+//   A:accepted=N               A has made so many sessions of first messages (also: answered)
+//   *A>noise?  again           it arrives, and somebody keeps what was seen; who sends it once more
 //   flood=N                    N initiators from nowhere start at B
 //   gossip=N                   N messages about unknown IKE SAs come to B
 //   rebind                     the NAT before A takes other ports
@@ -68,6 +70,10 @@ enum sim_script_flag {
 	SCRIPT_SESSION = 1 << 20, // a session is good for 3 s
 	SCRIPT_SKEW = 1 << 21, // A's clock is five days behind
 	SCRIPT_IKE_LIFETIME = 1 << 22, // A rekeys the IKE SA after 1.6 to 2 s
+	SCRIPT_ID = 1 << 23, // a static key and an identity that belong together
+	SCRIPT_INITIATOR = 1 << 24, // the initiator's keys
+	SCRIPT_WRAPPED = 1 << 25, // keys are wrapped
+	SCRIPT_SESSION_B = 1 << 26, // B takes a session to be good for 3 s
 };
 
 struct sim_script {
@@ -94,3 +100,4 @@ void sim_message_alter(struct sim_message *message, char how);
 
 extern const struct sim_script sim_scripts_child[], sim_scripts_ike[],
     sim_scripts_onertt[]; // ended by a row without name
+const struct sim_script *sim_scripts_combinations(void); // the same: every mode, key source and delivery

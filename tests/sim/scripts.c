@@ -87,6 +87,7 @@ int main(int argc, char **argv)
 	scripts_run(sim_scripts_child, only);
 	scripts_run(sim_scripts_ike, only);
 	scripts_run(sim_scripts_onertt, only);
+	scripts_run(sim_scripts_combinations(), only);
 	if (!only)
 		rules_break();
 	(void)printf("1..%u\n", tests);

@@ -28,8 +28,18 @@ const struct sim_script sim_scripts_onertt[] = {
         "A>noise? B>noise! +A>noise? A>noise? B>noise! B>noise! A:ikes=1 B:ikes=1 B:replayed=0", 'A'},
     {"onertt: message 2 is altered, and asked for again", FRESH,
         MET "~B>noise! A:children=0 wait=500 A>noise? B>noise! A:children=1", 'A'},
+    {"onertt: message 1 comes once more in the session", FRESH,
+        "A>noise? B>noise! *A>noise? B>noise! flow=100 A:rekey A>create? B>create! A>info? B>info! again "
+        "B:replayed=1 B:accepted=1 B:ikes=1 A:ikes=1",
+        'A'},
     {"onertt: message 1 comes once more, hours later", FRESH,
-        MET "B>noise! flow=100 A:rekey A>create? B>create! A>info? B>info! B:ikes=1 A:ikes=1", 'A'},
+        "A>noise? B>noise! *A>noise? B>noise! B:stale=1 flow=7200000 again B:stale=2 B:accepted=1 B:ikes=1 "
+        "A:ikes=1",
+        'A'},
+    {"onertt: message 1 comes once more, after a crash of the responder", FRESH | SCRIPT_LIVENESS,
+        "A>noise? B>noise! *A>noise? B>noise! flow=100 trouble B:crash B:start again B:replayed=1 B:ikes=0 "
+        "wait=1200 A>info? B>info!(QUICK_CRASH_DETECTION) A:dead=1 again B:replayed=2 B:accepted=0 B:ikes=0",
+        'A'},
     {"onertt: a registration secret proves itself by the first packet", FRESH | SCRIPT_SECRET,
         MET "B>noise! wait=10 B:traffic=1 A>info? B>info! B:ikes=1", 'A'},
     {"onertt: both sides connect at once", FRESH | SCRIPT_BOTH_START,
@@ -47,7 +57,16 @@ const struct sim_script sim_scripts_onertt[] = {
         'A'},
     {"onertt: a session goes on in another one", SCRIPT_ONERTT | SCRIPT_SESSION,
         "flow=2300 wait=300 A>noise? B>noise! A:renewed=1 B:renewed=1 wait=5", 'A'},
-    {"onertt: the responder reminds, and what failed is repeated", SCRIPT_ONERTT | SCRIPT_SESSION,
+    {"onertt: the responder reminds", SCRIPT_ONERTT | SCRIPT_SESSION_B,
+        "flow=2400 wait=200 A:none B>info?(KEY_EXPIRED) A>info! A>noise? B>noise! A:renewed=1 B:renewed=1 "
+        "A>info?(D(ESP) B>info! A:children=1 B:children=1 A:answered=2",
+        'A'},
+    {"onertt: the responder says so instead of an answer, and what failed is repeated",
+        SCRIPT_ONERTT | SCRIPT_SESSION_B | SCRIPT_WORKERS,
+        "flow=2400 wait=200 A:answer=3 A:rekey A>create? B>create!(KEY_EXPIRED) A>noise? B>noise! "
+        "A:renewed=1 B:renewed=1 A:answered=2 flow=100 A:answer=6 A:children=3 B:children=3",
+        'A'},
+    {"onertt: the first message of the next session is lost", SCRIPT_ONERTT | SCRIPT_SESSION,
         "flow=2300 wait=300 -A>noise? wait=500 A>noise? B>noise! wait=5 A:renewed=1", 'A'},
     {"onertt: rekey of the IKE SA", SCRIPT_ONERTT,
         "A:rekey-ike A>create? B>create! A>info?(D(IKE) B>info! A:ikes=1 B:ikes=1", 'A'},
@@ -59,3 +78,36 @@ const struct sim_script sim_scripts_onertt[] = {
         "trouble B:crash B:start wait=1200 A>info? B>info!(QUICK_CRASH_DETECTION) A:dead=1", 'A'},
     {0},
 };
+
+// ---- every combination ----------------------------------------------------------------------------
+
+static const struct option {
+	const char *name;
+	unsigned flag;
+} modes[] = {{"key", 0}, {"id", SCRIPT_ID}, {"secret", SCRIPT_SECRET}},
+  sources[] = {{"contributory", 0}, {"initiator", SCRIPT_INITIATOR}},
+  deliveries[] = {{"derived", 0}, {"wrapped", SCRIPT_WRAPPED}};
+
+#define COMBINATIONS (3 * 2 * 2)
+
+const struct sim_script *sim_scripts_combinations(void)
+{
+	static struct sim_script scripts[COMBINATIONS + 1];
+	static char names[COMBINATIONS][80];
+
+	for (unsigned i = 0; i < COMBINATIONS; i++) {
+		const struct option *mode = &modes[i / 4], *source = &sources[i / 2 % 2],
+		                    *delivery = &deliveries[i % 2];
+
+		(void)snprintf(names[i], sizeof(names[i]), "onertt: mode %s, source %s, %s", mode->name,
+		    source->name, delivery->name);
+		scripts[i] = (struct sim_script){
+		    .name = names[i],
+		    .flags = FRESH | mode->flag | source->flag | delivery->flag,
+		    .steps = MET "B:children=1 B>noise! A:children=1 flow=100 A:answered=1 B:accepted=1 "
+		                 "A:rekey A>create? B>create! A>info? B>info! A:ikes=1 B:ikes=1",
+		    .kept = 'A',
+		};
+	}
+	return scripts;
+}
