@@ -134,7 +134,8 @@ bool td_onertt_go_on(struct td_ike_sa *sa)
 {
 	struct td_onertt *session = sa->onertt;
 
-	if (TAILQ_EMPTY(&sa->children) && TAILQ_EMPTY(&sa->tasks))
+	// What it had may be on its way into the next one, which still goes on for this one.
+	if (!session->renewing && TAILQ_EMPTY(&sa->children) && TAILQ_EMPTY(&sa->tasks))
 		return td_ike_task_add(sa, TD_TASK_DELETE_IKE) != NULL;
 	if (!session->client || session->renewing)
 		return false;
@@ -174,10 +175,13 @@ static void task_keep(struct td_ike_sa *sa)
 
 void td_onertt_told(struct td_ike_sa *sa, const struct td_ike_payloads *answer)
 {
-	if (answer && sa->exchange.type == TD_IKE_CREATE_CHILD_SA)
+	if (answer && sa->exchange.type == TD_IKE_CREATE_CHILD_SA) {
 		task_keep(sa);
-	else if (answer)
+	} else if (answer) {
+		// First, so that what waits is not asked for under the old keys once more.
+		end(sa);
 		sa->exchange.answered(sa, answer);
+	}
 	if (sa->state != TD_IKE_ESTABLISHED || !sa->onertt)
 		return;
 	end(sa);

@@ -66,6 +66,11 @@ const struct sim_script sim_scripts_onertt[] = {
         "flow=2400 wait=200 A:answer=3 A:rekey A>create? B>create!(KEY_EXPIRED) A>noise? B>noise! "
         "A:renewed=1 B:renewed=1 A:answered=2 flow=100 A:answer=6 A:children=3 B:children=3",
         'A'},
+    {"onertt: the responder says so beside an answer, and what waits is done",
+        SCRIPT_ONERTT | SCRIPT_SESSION_B,
+        "flow=2400 wait=200 trouble A:hard A>info?(D(ESP) B>info!(KEY_EXPIRED) A>noise? B>noise! "
+        "A:renewed=1 B:renewed=1 A:answered=2 A:children=1 B:children=1",
+        'A'},
     {"onertt: the first message of the next session is lost", SCRIPT_ONERTT | SCRIPT_SESSION,
         "flow=2300 wait=300 -A>noise? wait=500 A>noise? B>noise! wait=5 A:renewed=1", 'A'},
     {"onertt: rekey of the IKE SA", SCRIPT_ONERTT,
