@@ -434,3 +434,81 @@ Test(freshness_file, one_gateway_only)
 	td_freshness_file_close(file);
 	td_freshness_file_close(file_open(false, 0));
 }
+
+// What reaches the disk, and when (the linker wraps it).
+static struct {
+	bool on, fails;
+	unsigned count;
+	uint64_t bound_us; // in the file at the time
+} syncs;
+
+int __real_fdatasync(int descriptor);
+int __wrap_fdatasync(int descriptor);
+
+static uint64_t newest_bound(int descriptor)
+{
+	uint64_t newest = 0;
+
+	for (off_t place = 0; place < 2; place++) {
+		uint8_t bytes[8];
+		uint64_t bound_us = 0;
+
+		if (pread(descriptor, bytes, sizeof(bytes), place * 4096 + 16) != sizeof(bytes))
+			continue;
+		for (unsigned i = 0; i < sizeof(bytes); i++)
+			bound_us = bound_us << 8 | bytes[i];
+		newest = bound_us > newest ? bound_us : newest;
+	}
+	return newest;
+}
+
+int __wrap_fdatasync(int descriptor)
+{
+	if (!syncs.on)
+		return __real_fdatasync(descriptor);
+	syncs.count++;
+	syncs.bound_us = newest_bound(descriptor);
+	if (syncs.fails) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_fdatasync(descriptor);
+}
+
+// Without that a power cut would let the same message 1 in again.
+Test(freshness_file, synced_before_a_later_time_is_accepted)
+{
+	struct td_freshness_file *file = file_open(false, 0);
+	struct td_accepted_setup setup = {
+	    .window = {.step_s = 30, .steps = 1},
+	    .capacity = 8,
+	    .found = true,
+	    .bound_us = NOON,
+	    .wall_us = NOON,
+	    .steady_us = STEADY,
+	    .save = td_freshness_file_save,
+	    .context = file,
+	};
+	struct td_accepted *accepted = td_accepted_create(&setup);
+	struct td_accepted_name who = {{1}};
+	uint64_t time_us = NOON + S;
+
+	cr_assert_not_null(accepted);
+	syncs.on = syncs.fails = true;
+	cr_expect_eq(td_accepted_commit(accepted, &who, time_us, time_us, STEADY + S), -EIO);
+	cr_expect_eq(syncs.count, 1);
+	cr_expect_eq(td_accepted_check(accepted, &who, time_us), TD_FRESHNESS_FRESH, "nothing has changed");
+	syncs.fails = false;
+	cr_expect_eq(td_accepted_commit(accepted, &who, time_us, time_us, STEADY + S), 0);
+	cr_expect_eq(syncs.count, 2);
+	cr_expect_geq(syncs.bound_us, time_us);
+	time_us = syncs.bound_us;
+	cr_expect_eq(td_accepted_commit(accepted, &who, time_us, time_us, STEADY + 2 * S), 0);
+	cr_expect_eq(syncs.count, 2, "what is on disk is far enough ahead");
+	time_us++;
+	cr_expect_eq(td_accepted_commit(accepted, &who, time_us, time_us, STEADY + 2 * S), 0);
+	cr_expect_eq(syncs.count, 3);
+	cr_expect_geq(syncs.bound_us, time_us);
+	td_accepted_free(accepted);
+	td_freshness_file_close(file);
+}

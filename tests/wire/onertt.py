@@ -365,6 +365,12 @@ class Initiator:
         out, into = halves(keys, self.settings.suite[2])
         return Child(self.spi_in, self.spi_out, into, out)
 
+    @staticmethod
+    def with_cookie(message, cookie):
+        """Message 1 once more, with what the responder under load has said."""
+        head = parse_header(message)
+        return noise_message(head.spi_i, bytes(8), INITIATOR, find(parse_chain(head.first, message[28:]), NOISE), [notify(COOKIE, cookie)])
+
     def cookie_of(self, answer):
         """The cookie that a responder under load asks for, or None."""
         head = parse_header(answer)

@@ -62,6 +62,17 @@ class OneRoundTrip(NegotiatedTestCase):
         self.assertGreaterEqual(counters(self.lab.gw_a)["renewed"], 3)
         self.finish()
 
+    def test_the_responder_ends_a_session(self):
+        """It alone knows a validity, and says so: KEY_EXPIRED."""
+        self.begin(onertt_keys(b="session_ms = 1000; "))
+        with Scenario(self.lab) as traffic:
+            traffic.wait_packets(100)
+            wait_until(lambda: counters(self.lab.gw_b)["renewed"] >= 1, "the session goes on in a new one")
+            self.negotiator.look()
+            self.assert_clean(traffic)
+        self.assertEqual(counters(self.lab.gw_a)["answered"], counters(self.lab.gw_a)["renewed"] + 1)
+        self.finish()
+
     def test_lost_messages(self):
         self.begin(onertt_keys("rekey_ms = 500; life_ms = 4000; session_ms = 2000; "), device_keys=",qdisc_bypass=0")
         self.lab.lose_ike(20)

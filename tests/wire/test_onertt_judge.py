@@ -124,6 +124,56 @@ class Judge(JudgeTestCase):
             self.assertGreaterEqual(self.counter(gateway, "wrong_code"), 1)
             self.assertEqual(self.counter(gateway, "accepted"), 1)
 
+    def test_replay_after_a_kill(self):
+        """Nothing of before is taken, by what was on disk: also not from within the window."""
+        with self.gateway("b", onertt_keys()["b"]) as gateway:
+            peer, message, _, _ = self.begin(self.settings("initiator", "key"))
+            self.assertEqual(self.counter(gateway, "accepted"), 1)
+            daemon = gateway.daemon
+            daemon.process.kill()
+            daemon.process.wait()
+            daemon.close_rpc()
+            daemon.start().wait_ready()
+            answer = wait_until(lambda: self.ask(message), "an answer")
+            with self.assertRaises(onertt.Stale) as told:
+                peer.read_2(answer)
+            self.assertGreater(told.exception.time_us, peer.sent_us)
+            self.assertGreaterEqual(self.counter(gateway, "replayed"), 1)
+            self.assertEqual(self.counter(gateway, "accepted"), 0)
+            self.assertEqual(gateway.rpc.call("ike.list")["ike_sas"], [])
+
+    def test_wrong_code_in_an_answer(self):
+        """It is dropped, and the request comes again."""
+        with self.gateway("a", onertt_keys()["a"]) as gateway:
+            self.socket.settimeout(20)
+            message = self.socket.recv(65535)
+            for settings in ({"code": 1}, {}):
+                peer = onertt.Responder(self.settings("responder", "key", **settings))
+                peer.read_1(message)
+                answer, _, child = peer.message_2()
+                self.socket.sendto(answer, self.there)
+                if settings:
+                    wait_until(lambda: self.counter(gateway, "wrong_code") == 1, "the answer is dropped")
+                    self.assertEqual(self.counter(gateway, "answered"), 0)
+                    self.assertEqual(self.socket.recv(65535), message)
+            wait_until(lambda: gateway.rpc.call("tunnel.list")["tunnels"][0]["established"], "the tunnel is up")
+            self.assertEqual(self.counter(gateway, "wrong_code"), 1)
+            self.assertIn(child.spi_out, gateway.rpc.call("tunnel.list")["tunnels"][0]["inbound_spis"])
+
+    def test_identity_of_another_peer(self):
+        """Both are registered at the gateway; each has its own key."""
+        crowd = Crowd(self, "b")
+        with crowd.gateway() as gateway:
+            mine, another = (member for member in crowd.members if (member.mode, member.source) == ("id", "contributory"))
+            self.begin(mine.settings)
+            mine.settings.local_id = another.settings.local_id
+            mine.settings.time_us = (mine.settings.time_us or onertt.now_us()) + 10**6
+            for settings in (mine.settings, another.settings):
+                settings.delivery = onertt.DERIVED
+            self.assertIsNone(self.ask(onertt.Initiator(mine.settings).message_1()))
+            self.assertEqual(self.counter(gateway, "unknown_id"), 1)
+            self.assertEqual(self.counter(gateway, "accepted"), 1)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A responder of the one-round-trip exchange that is asked too much: cookies, and what one address may ask with them."""
+
+import contextlib
+import os
+import time
+import unittest
+
+import onertt
+from judge import JudgeTestCase
+from lab import wait_until
+from negotiator import onertt_keys
+
+FREE_PER_S, SOURCE_PER_S = 200, 20  # common/limits.h
+
+
+class Load(JudgeTestCase):
+    def take_pattern(self):
+        """A message 1 of nobody's, which others are made of."""
+        self.pattern = onertt.Initiator(self.settings("initiator", "key")).message_1()
+
+    def forged(self):
+        return os.urandom(8) + self.pattern[8:44] + os.urandom(len(self.pattern) - 44)
+
+    def load(self):
+        """As much as makes the responder ask for cookies until the second ends."""
+        self.send([self.forged() for _ in range(FREE_PER_S + 20)])
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.socket.recv(65535)
+        self.socket.settimeout(0.5)
+
+    def send(self, messages):
+        """Not faster than the workers give them to the kernel (TD_PUNT_IKE_FIRST_PER_S)."""
+        for number, message in enumerate(messages):
+            self.socket.sendto(message, self.there)
+            if number % 5 == 4:
+                time.sleep(0.0015)
+
+    def under_load(self, message):
+        """The answer to a message. If the second ended between the load and the message, that is as good as no load."""
+        self.load()
+        return self.ask(message)
+
+    def cookie_for(self, message):
+        def once():
+            answer = self.under_load(message)
+            return answer and onertt.Initiator.cookie_of(None, answer)
+
+        return wait_until(once, "a cookie")
+
+    def test_cookie(self):
+        with self.gateway("b", onertt_keys()["b"]) as gateway:
+            self.take_pattern()
+            settings = self.settings("initiator", "key")
+            peer, _, _, _ = self.begin(settings)
+            settings.time_us = (settings.time_us or onertt.now_us()) + 10**6
+            peer = onertt.Initiator(settings)
+            message = peer.message_1()
+            cookie = self.cookie_for(message)
+            self.assertEqual(self.counter(gateway, "accepted"), 1)
+            wrong = onertt.Initiator.with_cookie(message, bytes(len(cookie)))
+            self.assertIsNotNone(self.cookie_for(wrong), "a wrong cookie is answered by a right one")
+            self.assertEqual(self.counter(gateway, "accepted"), 1)
+            # It is for this message alone.
+            other = onertt.Initiator.with_cookie(onertt.Initiator(settings).message_1(), cookie)
+            self.assertIsNotNone(self.cookie_for(other))
+            self.assertEqual(self.counter(gateway, "accepted"), 1)
+            peer.read_2(self.under_load(onertt.Initiator.with_cookie(message, cookie)))
+            self.assertEqual(self.counter(gateway, "accepted"), 2)
+            self.assertGreater(self.counter(gateway, "cookies_sent"), 2)
+
+    def test_rate_of_an_address(self):
+        with self.gateway("b", onertt_keys()["b"]) as gateway:
+            self.take_pattern()
+            messages = []
+
+            def gather():
+                self.load()
+                for forged in (self.forged() for _ in range(10)):
+                    answer = self.ask(forged)
+                    if not answer:  # the second has ended
+                        break
+                    messages.append(onertt.Initiator.with_cookie(forged, onertt.Initiator.cookie_of(None, answer)))
+                return len(messages) > SOURCE_PER_S
+
+            wait_until(gather, "cookies")
+
+            def limited():
+                self.load()
+                before = gateway.rpc.call("ike.stats")
+                self.send(messages)
+                after = wait_until(lambda: self.unless_fewer(gateway, before, len(messages)), "all were looked at")
+                grown = {name: after["onertt_" + name] - before["onertt_" + name] for name in expected}
+                # Otherwise the second has ended among them.
+                return grown == expected
+
+            expected = {"limited": len(messages) - SOURCE_PER_S, "unauthentic": SOURCE_PER_S}
+            wait_until(limited, f"{SOURCE_PER_S} of an address are looked at in a second")
+
+    @staticmethod
+    def unless_fewer(gateway, before, count):
+        after = gateway.rpc.call("ike.stats")
+        return after if after["onertt_asked"] - before["onertt_asked"] >= count else None
+
+
+if __name__ == "__main__":
+    unittest.main()
