@@ -66,10 +66,16 @@ class Gateway:
         self.tunnel = "b" if side == "a" else "a"
         self.namespace = namespace
         self.inside_address = f"10.{own}.0.1"
+        self.outside_network = "192.0.2"
         self.outside_address = f"192.0.2.{own}"
         self.peer_address = f"192.0.2.{other}"
         self.local, self.remote = f"10.{own}.0.0/24", f"10.{other}.0.0/24"
         self.daemon = None
+
+    def move(self, network):
+        """Another network outside."""
+        self.outside_network = network
+        self.outside_address = f"{network}.{1 if self.side == 'a' else 2}"
 
     @property
     def rpc(self):
@@ -83,7 +89,7 @@ class Gateway:
         # The ring of the default 512 frames overflows when a loaded machine leaves the worker alone for a while.
         device = f"framecnt=4096,qpairs={queue_pairs}{device_keys}"
         # The gateway talks to its own links in plaintext.
-        own = (self._bypass(self.outside_address, "192.0.2.0/24"), self._bypass(self.inside_address, self.local))
+        own = (self._bypass(self.outside_address, f"{self.outside_network}.0/24"), self._bypass(self.inside_address, self.local))
         drain = f"drain_ms = {drain_ms}; " if drain_ms is not None else ""
         # Without prefixes: they are there to have SAs.
         more = "".join(
@@ -126,7 +132,7 @@ class Lab:
     def _build(self):
         self.host_a, self.host_b = self._namespace("host-a"), self._namespace("host-b")
         self.gw_a, self.gw_b = Gateway("a", self._namespace("gw-a")), Gateway("b", self._namespace("gw-b"))
-        link(self.gw_a.namespace, "out0", self.gw_b.namespace, "out0")
+        self._join()
         for host, gateway in ((self.host_a, self.gw_a), (self.host_b, self.gw_b)):
             host.address = gateway.inside_address[:-1] + "2"
             link(host, "eth0", gateway.namespace, "in0")
@@ -134,6 +140,11 @@ class Lab:
             host.run("ip", "address", "add", f"{host.address}/24", "dev", "eth0")
             host.run("ip", "route", "add", "default", "via", gateway.inside_address)
             gateway.namespace.hide_from_kernel("in0", "out0")
+
+    def _join(self):
+        """Connects the gateways. middle: where the frames arrive that they exchange."""
+        link(self.gw_a.namespace, "out0", self.gw_b.namespace, "out0")
+        self.middle = [(gateway.namespace, "out0") for gateway in self.gateways]
 
     def _namespace(self, role):
         namespace = LabNamespace(role)
@@ -207,3 +218,28 @@ class Lab:
 
     def __exit__(self, *_):
         self.close()
+
+
+class NatLab(Lab):
+    """The same, but between the gateways a router hides gw-a behind its own address and other ports:
+
+    [gw-a] out0 192.0.2.1 -- 192.0.2.254 in0 [nat] out0 203.0.113.1 -- 203.0.113.2 out0 [gw-b]
+    """
+
+    def _join(self):
+        self.nat = self._namespace("nat")
+        self.gw_b.move("203.0.113")
+        self.gw_a.peer_address, self.gw_b.peer_address = self.gw_b.outside_address, "203.0.113.1"
+        link(self.gw_a.namespace, "out0", self.nat, "in0")
+        link(self.nat, "out0", self.gw_b.namespace, "out0")
+        # Here the ports are those of IKE, and what gw-a sends can be seen.
+        self.middle = [(self.gw_a.namespace, "out0"), (self.nat, "in0")]
+        for address, name in (("192.0.2.254", "in0"), ("203.0.113.1", "out0")):
+            self.nat.ip("address", "add", f"{address}/24", "dev", name)
+        self.nat.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        hide = "add chain ip nat post { type nat hook postrouting priority 100; }; "
+        self.nat.run("nft", f'add table ip nat; {hide}add rule ip nat post oif "out0" meta l4proto udp masquerade to :20000-29999')
+
+    def start_daemons(self, *arguments, **named):
+        super().start_daemons(*arguments, **named)
+        self.gw_a.namespace.ip("route", "replace", "203.0.113.0/24", "via", "192.0.2.254")

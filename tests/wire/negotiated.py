@@ -8,8 +8,10 @@ from negotiator import FILES, Negotiator
 
 
 class NegotiatedTestCase(unittest.TestCase):
+    lab_type = Lab
+
     def setUp(self):
-        self.lab = Lab()
+        self.lab = self.lab_type()
         self.addCleanup(self.lab.close)
 
     def start(self, keys, files=FILES, **config):

@@ -44,8 +44,8 @@ class Scenario:
         a, b = self.lab.host_a, self.lab.host_b
         ends = ",".join(gateway.outside_address for gateway in self.lab.gateways)
         self.captures = [
-            self._traffic(gateway.namespace, "capture", "--interface", "out0", "--address", ends)
-            for gateway in self.lab.gateways
+            self._traffic(namespace, "capture", "--interface", interface, "--address", ends)
+            for namespace, interface in self.lab.middle
         ]
         self.receivers, self.senders = {}, {}
         for name, source, sink in (("a to b", a, b), ("b to a", b, a)):
