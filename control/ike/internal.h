@@ -226,6 +226,7 @@ struct td_ike_peer {
 	// The responder's clock, as far as this side knows it, less our steady one.
 	bool ahead_known;
 	int64_t ahead_us;
+	uint64_t first_us; // of its last first message from here
 	uint64_t met_us, met_incarnation; // when this side last began a session with whom; 0: never
 	// How often this side was left without a session with it: what the peer has from before is of a
 	// former life, too.

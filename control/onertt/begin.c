@@ -24,6 +24,14 @@ static uint64_t time_now(const struct td_ike_sa *sa)
 	                         : ike->env.wall_us(ike->env.context);
 }
 
+// The responder takes none that is not later than the last one, when the estimate went too far.
+static uint64_t first_time(const struct td_ike_sa *sa)
+{
+	uint64_t now_us = time_now(sa), last_us = sa->peer->first_us;
+
+	return sa->peer->first_us = now_us > last_us ? now_us : last_us + 1;
+}
+
 // ---- message 1 --------------------------------------------------------------------------------
 
 static void about_write(const struct td_onertt_first *first, struct td_ike_chain *chain)
@@ -98,7 +106,7 @@ static int payloads_write(struct td_ike_sa *sa, struct td_ike_chain *chain)
 	TD_SECRET_AUTO code_key = {0};
 	int ret = td_onertt_export_key(&attempt->noise, "code", &code_key);
 
-	attempt->time_us = time_now(sa);
+	attempt->time_us = first_time(sa);
 	if (ret == 0)
 		ret = td_freshness_stamp_make(&config->onertt.window, &code_key, attempt->time_us, &stamp);
 	if (ret < 0)
@@ -341,6 +349,7 @@ static void stale_told(struct td_ike_sa *sa, uint64_t time_us)
 
 	sa->peer->ahead_us = (int64_t)(time_us - td_onertt_steady_us(sa->ike));
 	sa->peer->ahead_known = true;
+	sa->peer->first_us = 0;
 	if (attempt->again) {
 		td_ike_sa_fail(
 		    sa, TD_FAIL_TEMPORARY, "the peer takes the time of the first message for stale");

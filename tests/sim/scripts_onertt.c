@@ -16,6 +16,12 @@ const struct sim_script sim_scripts_onertt[] = {
         "gossip=200 " MET "B>noise! A:children=1", 'A'},
     {"onertt: another key source, told once", FRESH | SCRIPT_NO_PROPOSAL | SCRIPT_DOWN_AT_END,
         "A>noise? B>noise! wait=10 +A>noise? A>noise? B>noise! B:failed=1 A:children=0", 0},
+    {"onertt: who took the clock for later does not go back behind its last message 1", FRESH,
+        MET
+        "B>noise! flow=4000 trouble A:down wait=400 A>info? B>info! wait=400 A>info?(D(IKE) B>info! A:up "
+        "A>noise? B>noise! A:children=1 A:down A>info?(D(ESP) B>info! A>info?(D(IKE) B>info! A:up A>noise? "
+        "B:replayed=0 B>noise! A:children=1 A:answered=3",
+        'A'},
     {"onertt: message 1 with another byte is none", FRESH,
         "A>noise? B>noise! ^A>noise? B:ikes=0 wait=500 A>noise? -B>noise! wait=750 A>noise? B>noise! "
         "A:children=1",
