@@ -5,6 +5,7 @@ none was seen in plaintext between the gateways. The gateways negotiate their ke
 them fresh ones (--injected)."""
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from controller import Controller  # noqa: E402
 from daemon import DaemonError  # noqa: E402
+from flood import KINDS, Flood  # noqa: E402
 from lab import SLOW, Lab, wait_until  # noqa: E402
 from negotiator import FILES, Negotiator, key_files, onertt_keys, psk_keys  # noqa: E402
 from rpc import RpcError  # noqa: E402
@@ -25,6 +27,8 @@ ROLLOVERS_PER_SECOND = 2.5
 MINIMUM_PER_SECOND = 2.0
 MINIMUM_UDP_RATE = 1000
 DRAIN_MS = 1000
+FLOOD_FRAMES = 32768  # of a port's ring: at 100,000 packets a second a third of a second without the processor
+FLOOD_SHARE = 0.9  # of what was asked for is sent, or it proves too little
 PROGRESS_S = 2.0  # between lines, when the output is no terminal
 
 
@@ -98,11 +102,13 @@ class Negotiated:
         self.lab, self.options = lab, options
         life = f"rekey_ms = {options.life_ms // 2}; life_ms = {options.life_ms}; "
         onertt = options.negotiation == "onertt"
+        self.files = key_files() if onertt else FILES
         lab.start_daemons(
             keys=onertt_keys(life) if onertt else psk_keys(f"retransmit_ms = 100; {life}"),
-            files=key_files() if onertt else FILES,
+            files=self.files,
             drain_ms=DRAIN_MS,
             device_keys=",qdisc_bypass=0" if options.control_loss else "",
+            **({"frames": FLOOD_FRAMES} if options.flood else {}),
         )
         self.negotiator = Negotiator(lab)
         self.negotiator.wait_up()
@@ -131,10 +137,13 @@ class Negotiated:
         self.negotiator.look()
 
     def faults(self, results):
+        found = []
         unknown = set(results["middle"]["spis"]) - self.negotiator.used_spis
         if unknown and not self.negotiator.lost_events:
-            return [f"ESP packets under {len(unknown)} keys that nobody announced"]
-        return []
+            found.append(f"ESP packets under {len(unknown)} keys that nobody announced")
+        if self.handshake and self.handshake[0] != 2 * self.handshake[1]:
+            found.append(f"{self.handshake[0]} messages in {self.handshake[1]} handshakes of one round trip")
+        return found
 
     @property
     def keys(self):
@@ -224,17 +233,26 @@ def run_unguarded(lab, options, progress):
     source = (Injected if options.injected else Negotiated)(lab, options)
     lab.wait_path()
     progress.step(f"Two-way traffic through the tunnel, {options.rollovers} rollovers:")
-    with Scenario(lab) as traffic:
+    with contextlib.ExitStack() as undo:
+        traffic = undo.enter_context(Scenario(lab, flooded=options.flood > 0))
         traffic.wait_packets(200)
+        flood = None
+        if options.flood:
+            flood = undo.enter_context(Flood(lab, source.files, options.flood, options.flood_kind, options.flood_of, build_dir=options.build_dir))
         source.begin()
         rollovers, seconds = roll(source, traffic, options.rollovers, progress)
+        if flood:
+            flood.stop()
         traffic.wait_packets(200)
         results = traffic.finish()
         faults = traffic.faults()
     source.finish()
     lost = lab.lost_ike() if options.control_loss else 0
-    print_table(table(results, rollovers, seconds, source.keys, lost) + source.rows())
+    print_table(table(results, rollovers, seconds, source.keys, lost) + source.rows() + (flood.rows() if flood else []))
     faults += source.faults(results)
+    if flood and not SLOW:
+        faults += [f"only {one['sent']} of the flood were sent in {one['seconds']:.0f} s" for one in flood.results.values()
+                   if one["sent"] < FLOOD_SHARE * options.flood * one["seconds"]]
     if not SLOW and rollovers / seconds < min(MINIMUM_PER_SECOND, source.asked_per_second):
         faults.append(f"only {rollovers / seconds:.1f} rollovers per second: the machine is too busy")
     for name, udp in results["udp"].items():
@@ -261,6 +279,9 @@ def main():
     parser.add_argument("--negotiation", choices=("ikev2", "onertt"), default="ikev2", help="how (default ikev2)")
     parser.add_argument("--life-ms", type=int, default=800, help="lifetime of a key; rekeyed at half of it (default 800)")
     parser.add_argument("--control-loss", type=int, default=0, help="percent of IKE messages to lose (default 0)")
+    parser.add_argument("--flood", type=int, default=0, help="first messages a second from forged addresses, to a gateway")
+    parser.add_argument("--flood-of", choices=("a", "b", "ab"), default="b", help="which gateway, or both (default b, which responds)")
+    parser.add_argument("--flood-kind", choices=KINDS, default=KINDS[0], help="with the peer's address, or of a session that is not there")
     parser.add_argument("--build-dir", help="where tandemd is (default: build)")
     options = parser.parse_args()
     if options.rollovers < 1:
@@ -271,6 +292,8 @@ def main():
         parser.error("--negotiation is for keys that are negotiated")
     if options.injected and options.control_loss:
         parser.error("--control-loss is for IKEv2")
+    if options.flood and options.negotiation != "onertt":
+        parser.error("--flood is for the one-round-trip exchange")
     if os.geteuid() != 0:
         print("This makes network namespaces: run it as root.", file=sys.stderr)
         return 1

@@ -4,16 +4,19 @@
 #
 #   scripts/soak.sh rekey [--count N] [--life-ms MS] [--control-loss PERCENT]
 #   scripts/soak.sh sim [--hours H] [--first SEED]
+#   scripts/soak.sh flood [--count N] [--rate N] [--kind first|peer|session]
 #
 # rekey: N (1000) rollovers of keys that live for 100 ms, with 20 % of the IKE messages lost, and traffic both ways.
 # Ends with the table of the demo and exit status 0 only if no packet was lost.
 # sim: whole gateways under a seeded network and a virtual clock, seed by seed for H hours (8), from SEED (a random
 # one) on. Ends at the first seed that fails, with the command that repeats it.
+# flood: N (60) rollovers of keys that were negotiated in one round trip, while the responder gets N (100,000) first
+# messages a second from forged addresses; or from its peer's, or of sessions that are not there. Ends as rekey does.
 set -uo pipefail
 
 usage()
 {
-	sed -n '5,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+	sed -n '5,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 }
 
@@ -49,13 +52,19 @@ if [ "${1:-}" = sim ]; then
 	simulate "$hours" "$first"
 	exit 0
 fi
-[ "${1:-}" = rekey ] || usage
+kind=${1:-}
+case $kind in
+rekey) options=(--rollovers 1000 --life-ms 100 --control-loss 20) ;;
+flood) options=(--negotiation onertt --rollovers 60 --flood 100000) ;;
+*) usage ;;
+esac
 shift
-options=(--rollovers 1000 --life-ms 100 --control-loss 20)
 while [ $# -gt 0 ]; do
-	case $1 in
-	--count) options+=(--rollovers "${2:?--count needs a number}") ;;
-	--life-ms | --control-loss) options+=("$1" "${2:?$1 needs a number}") ;;
+	case $kind$1 in
+	rekey--count | flood--count) options+=(--rollovers "${2:?--count needs a number}") ;;
+	rekey--life-ms | rekey--control-loss) options+=("$1" "${2:?$1 needs a number}") ;;
+	flood--rate) options+=(--flood "${2:?--rate needs a number}") ;;
+	flood--kind) options+=(--flood-kind "${2:?--kind needs a word}") ;;
 	*) usage ;;
 	esac
 	shift 2

@@ -85,9 +85,9 @@ class Gateway:
     def _bypass(local, remote):
         return f'{{ action = "bypass"; direction = "both"; local = "{local}/32"; remote = "{remote}"; }}'
 
-    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0, tunnel_keys="", device_keys=""):
+    def config(self, workers=1, queue_pairs=1, drain_ms=None, policies=(), more_tunnels=0, tunnel_keys="", device_keys="", frames=4096):
         # The ring of the default 512 frames overflows when a loaded machine leaves the worker alone for a while.
-        device = f"framecnt=4096,qpairs={queue_pairs}{device_keys}"
+        device = f"framecnt={frames},qpairs={queue_pairs}{device_keys}"
         # The gateway talks to its own links in plaintext.
         own = (self._bypass(self.outside_address, f"{self.outside_network}.0/24"), self._bypass(self.inside_address, self.local))
         drain = f"drain_ms = {drain_ms}; " if drain_ms is not None else ""

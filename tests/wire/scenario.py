@@ -17,10 +17,11 @@ LAST_PACKET_S = 10.0  # how long the last packets may take once no more are sent
 class Scenario:
     """with Scenario(lab) as traffic: ...; traffic.finish()"""
 
-    def __init__(self, lab, udp_rate=UDP_RATE, tcp_rate=TCP_RATE, flows=1, last_packet_s=LAST_PACKET_S):
+    def __init__(self, lab, udp_rate=UDP_RATE, tcp_rate=TCP_RATE, flows=1, last_packet_s=LAST_PACKET_S, flooded=False):
         self.lab = lab
         self.udp_rate, self.tcp_rate, self.flows = udp_rate, tcp_rate, flows
         self.last_packet_s = last_packet_s
+        self.flooded = ("--flooded",) if flooded else ()
         self.results = {}
         self._undo = contextlib.ExitStack()
 
@@ -44,7 +45,7 @@ class Scenario:
         a, b = self.lab.host_a, self.lab.host_b
         ends = ",".join(gateway.outside_address for gateway in self.lab.gateways)
         self.captures = [
-            self._traffic(namespace, "capture", "--interface", interface, "--address", ends)
+            self._traffic(namespace, "capture", "--interface", interface, "--address", ends, *self.flooded)
             for namespace, interface in self.lab.middle
         ]
         self.receivers, self.senders = {}, {}

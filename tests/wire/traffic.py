@@ -289,9 +289,17 @@ class Capture(Job):
         self.gateways = {socket.inet_aton(address) for address in options.address.split(",")}
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
-        # One instruction, "ret 256": headers and the marker are within 256 bytes, the copies stay small.
-        code = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 256))
-        program = struct.pack("HP", 1, ctypes.addressof(code))
+        # "ret 256": headers and the marker are within 256 bytes, the copies stay small. Nothing is copied of a flood (flood.py)
+        # and its answers: UDP with port 500 at one end only. In the lab that is nobody else's.
+        code = [(0x06, 0, 0, 256)]
+        if options.flooded:
+            code = [
+                (0x28, 0, 0, 12), (0x15, 0, 9, 0x0800), (0x30, 0, 0, 23), (0x15, 0, 7, 17),
+                (0x28, 0, 0, 34), (0x15, 0, 2, 500), (0x28, 0, 0, 36), (0x15, 3, 2, 500),
+                (0x28, 0, 0, 36), (0x15, 0, 1, 500), (0x06, 0, 0, 0), *code,
+            ]
+        bytes_of_code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+        program = struct.pack("HP", len(code), ctypes.addressof(bytes_of_code))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
         self.socket.bind((options.interface, ETH_P_ALL))
         self.socket.settimeout(0.1)
@@ -362,6 +370,7 @@ JOBS = {
 def main():
     parser = argparse.ArgumentParser(description="sender, receiver or capture of the tandem test lab")
     parser.add_argument("job", choices=JOBS)
+    parser.add_argument("--flooded", action="store_true", help="capture: the messages of a flood are not looked at")
     parser.add_argument("--address", default="0.0.0.0", help="own or peer address; capture: the gateways' addresses")
     parser.add_argument("--port", type=int, default=7000)
     parser.add_argument("--rate", type=int, default=1000, help="packets per second, for TCP bytes per second")
