@@ -285,7 +285,7 @@ static bool is_fresh(struct asked *asked)
 	struct td_ike *ike = asked->ike;
 	uint64_t wall_us = ike->env.wall_us(ike->env.context), steady_us = td_onertt_steady_us(ike);
 	enum td_freshness_verdict verdict = TD_FRESHNESS_WRONG_CODE;
-	struct td_freshness_stamp stamp;
+	struct td_freshness_stamp stamp = {0};
 	TD_SECRET_AUTO code_key = {0};
 
 	asked->incarnation = td_onertt_incarnation_of(&asked->payloads);
@@ -531,15 +531,14 @@ static bool is_untouched(const struct td_ike_sa *sa)
 }
 
 // An initiator that begins anew has given up what it did not go on with.
-static void unproved_close(const struct asked *asked)
+static void unproved_close(const struct td_ike_sa *anew)
 {
+	const struct td_onertt *session = anew->onertt;
 	struct td_ike_sa *sa, *next;
-	uint64_t spi_i, spi_r;
 
-	continues_read(&asked->payloads, &spi_i, &spi_r);
-	for (sa = TAILQ_FIRST(&asked->peer->sas); sa; sa = next) {
+	for (sa = TAILQ_FIRST(&anew->peer->sas); sa; sa = next) {
 		next = TAILQ_NEXT(sa, of_peer);
-		if (sa->spi_i == spi_i && sa->spi_r == spi_r)
+		if (sa == anew || (sa->spi_i == session->continues_i && sa->spi_r == session->continues_r))
 			continue;
 		if (td_onertt_is_unproven(sa) || is_untouched(sa))
 			td_ike_sa_close(sa, NULL, "the peer has begun anew");
@@ -549,16 +548,18 @@ static void unproved_close(const struct asked *asked)
 static void accept_it(struct asked *asked)
 {
 	struct td_ike *ike = asked->ike;
-	struct td_ike_sa *sa, *old;
+	struct td_ike_sa *sa = td_ike_sa_create(ike, false, asked->path), *old;
+	int ret;
 
-	unproved_close(asked);
-	sa = td_ike_sa_create(ike, false, asked->path);
 	if (!sa)
 		return;
 	sa->spi_i = asked->header->spi_i;
 	td_ike_sa_peer_set(sa, asked->peer);
-	if (!td_onertt_create(sa, false) || td_sha256(&asked->body, 1, sa->onertt->digest) < 0 ||
-	    handshake_make(sa, asked) < 0) {
+	ret = td_onertt_create(sa, false) ? td_sha256(&asked->body, 1, sa->onertt->digest) : -ENOMEM;
+	if (ret == 0)
+		ret = handshake_make(sa, asked);
+	if (ret < 0) {
+		td_onertt_stats_of(ike)->malformed += ret == -ENOENT || ret == -EBADMSG;
 		td_ike_sa_close(sa, NULL, NULL);
 		return;
 	}
@@ -568,6 +569,7 @@ static void accept_it(struct asked *asked)
 	td_ike_natd_check(sa, &asked->payloads, sa->spi_i, 0);
 	sa->onertt->incarnation = asked->incarnation;
 	continues_read(&asked->payloads, &sa->onertt->continues_i, &sa->onertt->continues_r);
+	unproved_close(sa);
 	old = td_onertt_continued(sa);
 	if (answer_make(sa, asked, old) < 0) {
 		td_ike_sa_close(sa, "ike_failed", "an answer could not be made");

@@ -252,6 +252,7 @@ class Settings:
     time_us: int = None
     code: int = None
     key_id: bytes = None
+    wrapped: bytes = None  # in place of the initiator's keys
 
 
 @dataclasses.dataclass
@@ -349,7 +350,8 @@ class Initiator:
             self.keys = prf_plus(mac(export, b"traffic"), seed, length)
             if settings.delivery == WRAPPED:
                 self.keys = os.urandom(length)
-                payloads.append(notify(WRAPPED_KEY, keywrap.aes_key_wrap_with_padding(mac(export, b"wrap"), self.keys)))
+                wrapped = keywrap.aes_key_wrap_with_padding(mac(export, b"wrap"), self.keys)
+                payloads.append(notify(WRAPPED_KEY, wrapped if settings.wrapped is None else settings.wrapped))
         payloads += natds(self.spi_i, bytes(8), settings.own, settings.peer)
         payloads += [notify(FRAGMENTATION), *settings.extra, proposal(self.spi_in, settings.suite, settings.esn)]
         payloads += [selector(TSI, settings.local), selector(TSR, settings.remote_prefix)]

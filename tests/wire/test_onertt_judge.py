@@ -160,6 +160,26 @@ class Judge(JudgeTestCase):
             self.assertEqual(self.counter(gateway, "wrong_code"), 1)
             self.assertIn(child.spi_out, gateway.rpc.call("tunnel.list")["tunnels"][0]["inbound_spis"])
 
+    def test_bad_wrapped_keys(self):
+        """They end nothing that is there, not even what is half open and would make room for a good message."""
+        keys = onertt_keys('key_source = "initiator"; key_delivery = "wrapped"; ', "secret")["b"]
+        with self.gateway("b", keys) as gateway:
+            settings = self.settings("initiator", "secret", source=onertt.FROM_INITIATOR, delivery=onertt.WRAPPED)
+            self.begin(settings)
+            before = gateway.rpc.call("ike.list")["ike_sas"]
+            for number, wrapped in enumerate((bytes(80), b"", bytes(79))):
+                with self.subTest(wrapped):
+                    settings.wrapped = wrapped
+                    settings.time_us = (settings.time_us or onertt.now_us()) + 10**6
+                    self.socket.sendto(onertt.Initiator(settings).message_1(), self.there)
+                    wait_until(lambda n=number: self.counter(gateway, "malformed") == n + 1, "it is malformed")
+                    now = gateway.rpc.call("ike.list")["ike_sas"]
+                    self.assertEqual([one["spi_r"] for one in now], [one["spi_r"] for one in before])
+            settings.wrapped, settings.time_us = None, settings.time_us + 10**6
+            self.begin(settings)
+            self.assertEqual(len(gateway.rpc.call("ike.list")["ike_sas"]), 1)
+            self.assertEqual(self.counter(gateway, "accepted"), 2)
+
     def test_identity_of_another_peer(self):
         """Both are registered at the gateway; each has its own key."""
         crowd = Crowd(self, "b")
