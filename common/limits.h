@@ -141,6 +141,10 @@
 #define TD_ONERTT_FREE_PER_S 200 // first messages; when more come, they have to bring a cookie
 #define TD_ONERTT_SOURCE_PER_S 20 // with cookies, of one address
 #define TD_ONERTT_REFUSALS_PER_S 20 // of one peer's first messages, that it is told of
+// Each answer that can be meant costs two public-key operations: who sees a request could keep this side
+// busy.
+#define TD_ONERTT_ANSWERS_PER_S 2000 // opened in all
+#define TD_ONERTT_ATTEMPT_ANSWERS_PER_S 20 // for one request; a good one comes again with each repetition
 #define TD_ONERTT_INITIATORS_MAX 65536 // whose last first message is remembered
 #define TD_ONERTT_GO_ON_MS 30000 // an old session waits this long for the peer to begin a new one
 #define TD_IKE_RETRANSMIT_MIN_MS 4 // however short the time that is left for a rekey

@@ -275,7 +275,7 @@ static void sa_received(struct td_ike *ike, const struct td_path *path, const st
 		return;
 	}
 	if (header->exchange == TD_IKE_ONE_ROUND_TRIP) {
-		td_onertt_answered(sa, header, &payloads);
+		td_onertt_answered(sa, path, header, &payloads);
 		return;
 	}
 	uint64_t peer_spi = sa->initiator ? sa->spi_r : sa->spi_i;

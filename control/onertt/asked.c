@@ -36,7 +36,7 @@ struct asked {
 // First messages of this second.
 struct td_onertt_load {
 	uint64_t second, seed;
-	unsigned asked;
+	unsigned asked, answers;
 	uint16_t sources[SOURCES];
 };
 
@@ -58,10 +58,17 @@ static struct td_onertt_load *load_of(struct td_ike *ike)
 	}
 	if (load->second != second) {
 		load->second = second;
-		load->asked = 0;
+		load->asked = load->answers = 0;
 		memset(load->sources, 0, sizeof(load->sources));
 	}
 	return load;
+}
+
+bool td_onertt_answer_allowed(struct td_ike *ike)
+{
+	struct td_onertt_load *load = load_of(ike);
+
+	return load && load->answers++ < TD_ONERTT_ANSWERS_PER_S;
 }
 
 static void clear_answer(const struct asked *asked, const struct td_ike_chain *outer, uint64_t spi_r)

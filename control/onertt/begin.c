@@ -622,15 +622,34 @@ static void noise_received(struct td_ike_sa *sa, const struct td_ike_header *hea
 		answer_take(sa, header, noise, &answer, stamp.time_us);
 }
 
-void td_onertt_answered(
-    struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *answer)
+// An answer comes from where the request went (RFC 7296 2.11).
+static bool is_from_there(const struct td_ike_sa *sa, const struct td_path *path)
+{
+	return td_ip_equal(&sa->path.remote, &path->remote) && sa->path.remote_port == path->remote_port;
+}
+
+static bool answer_allowed(const struct td_ike_sa *sa)
+{
+	uint64_t second = td_ike_now(sa->ike) / 1000000000u;
+	struct td_onertt_attempt *attempt = sa->onertt->attempt;
+
+	if (second != attempt->heard_second) {
+		attempt->heard_second = second;
+		attempt->heard = 0;
+	}
+	return attempt->heard++ < TD_ONERTT_ATTEMPT_ANSWERS_PER_S && td_onertt_answer_allowed(sa->ike);
+}
+
+void td_onertt_answered(struct td_ike_sa *sa, const struct td_path *path, const struct td_ike_header *header,
+    const struct td_ike_payloads *answer)
 {
 	const struct td_ike_notify *cookie = td_ike_notify_find(answer, TD_N_COOKIE);
 	struct td_cursor cursor = td_cursor_of(answer->noise);
 	uint8_t pattern;
 
 	if (sa->state != TD_IKE_CONNECTING || !sa->initiator || !sa->onertt || !sa->onertt->attempt ||
-	    sa->exchange.type != TD_IKE_ONE_ROUND_TRIP || !sa->exchange.answered || header->message_id != 0) {
+	    sa->exchange.type != TD_IKE_ONE_ROUND_TRIP || !sa->exchange.answered || header->message_id != 0 ||
+	    !is_from_there(sa, path)) {
 		sa->ike->stats.unexpected++;
 		return;
 	}
@@ -642,6 +661,10 @@ void td_onertt_answered(
 	if (!td_cursor_u8(&cursor, &pattern) || !td_cursor_skip(&cursor, 3) ||
 	    pattern != sa->onertt->attempt->noise.pattern) {
 		td_onertt_stats_of(sa->ike)->malformed++;
+		return;
+	}
+	if (!answer_allowed(sa)) {
+		td_onertt_stats_of(sa->ike)->limited++;
 		return;
 	}
 	struct td_noise noise = sa->onertt->attempt->noise;

@@ -19,8 +19,8 @@ struct td_onertt_first;
 // A new SA with a peer, tasks and a nonce begins; it fails by td_ike_sa_fail. old: the session that it goes
 // on for; or NULL.
 void td_onertt_start(struct td_ike_sa *sa, struct td_ike_sa *old);
-void td_onertt_answered(
-    struct td_ike_sa *sa, const struct td_ike_header *header, const struct td_ike_payloads *answer);
+void td_onertt_answered(struct td_ike_sa *sa, const struct td_path *path, const struct td_ike_header *header,
+    const struct td_ike_payloads *answer);
 void td_onertt_asked(struct td_ike *ike, const struct td_path *path, const struct td_ike_header *header,
     struct td_bytes message);
 void td_onertt_load_free(struct td_ike *ike);

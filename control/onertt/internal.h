@@ -16,6 +16,8 @@ struct td_onertt_attempt {
 	uint64_t time_us; // in message 1
 	uint64_t sent_ns;
 	bool again; // after STALE
+	uint64_t heard_second; // answers in this second
+	unsigned heard;
 	struct td_timer early_timer;
 	uint32_t early_spi; // inbound, of a child installed before the answer; 0: none
 	bool early_in_udp; // how its packets go
@@ -53,6 +55,11 @@ static inline struct td_onertt_stats *td_onertt_stats_of(struct td_ike *ike)
 {
 	return &ike->stats.onertt;
 }
+
+// ---- asked.c ------------------------------------------------------------------------------------------
+
+// Whether there is time to open one more answer in this second.
+bool td_onertt_answer_allowed(struct td_ike *ike);
 
 // ---- message.c: what both messages have in common -------------------------------------------------
 

@@ -31,7 +31,7 @@ struct td_onertt_config {
 	X(answered, "answers that became a session")                                                         \
 	X(renewed, "sessions that went on in another one")                                                   \
 	X(cookies_sent, "cookies asked for, under load")                                                     \
-	X(limited, "first messages of an address that sends too many")                                       \
+	X(limited, "messages of an address, or answers to a request, that are too many")                     \
 	X(malformed, "messages that cannot be read")                                                         \
 	X(unknown_key, "static keys that nobody has, or whose certificates are not valid")                   \
 	X(unknown_id, "identities that no tunnel has, or not with that static key")                          \

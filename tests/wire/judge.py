@@ -96,6 +96,12 @@ class JudgeTestCase(unittest.TestCase):
             except onertt.Stale as told:
                 settings.time_us = told.time_us + 10**6
 
+    @staticmethod
+    def unless_fewer(gateway, name, before, count):
+        """The statistics once so many more were counted; else None."""
+        after = gateway.rpc.call("ike.stats")
+        return after if after["onertt_" + name] - before["onertt_" + name] >= count else None
+
     def counter(self, gateway, name):
         return gateway.rpc.call("ike.stats")["onertt_" + name]
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tandemd against the tests' own peer of the one-round-trip exchange, in both roles, and what it says to bad messages."""
 
+import os
+import socket
 import unittest
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -159,6 +161,40 @@ class Judge(JudgeTestCase):
             wait_until(lambda: gateway.rpc.call("tunnel.list")["tunnels"][0]["established"], "the tunnel is up")
             self.assertEqual(self.counter(gateway, "wrong_code"), 1)
             self.assertIn(child.spi_out, gateway.rpc.call("tunnel.list")["tunnels"][0]["inbound_spis"])
+
+    def test_forged_answers(self):
+        """Those from elsewhere are not looked at, and of others few: each would cost public-key work."""
+        with self.gateway("a", onertt_keys()["a"]) as gateway:
+            self.socket.settimeout(20)
+            message = self.socket.recv(65535)
+            peer = onertt.Responder(self.settings("responder", "key"))
+            peer.read_1(message)
+            answer, _, _ = peer.message_2()
+            namespace = self.lab.gw_b.namespace
+            namespace.ip("address", "add", "192.0.2.77/24", "dev", "out0")
+            with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere, namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+                elsewhere.bind(("192.0.2.77", 500))
+                port.bind((self.lab.gw_b.outside_address, 501))
+                for number, other in enumerate((elsewhere, port)):
+                    other.sendto(answer, self.there)
+                    wait_until(lambda n=number: gateway.rpc.call("ike.stats")["unexpected"] == n + 1, "it is not expected")
+            self.assertEqual(self.counter(gateway, "answers"), 0)
+
+            def grown():
+                before = gateway.rpc.call("ike.stats")
+                for _ in range(60):
+                    self.socket.sendto(answer[:32] + answer[32:36] + os.urandom(len(answer) - 36), self.there)
+                after = wait_until(lambda: self.unless_fewer(gateway, "answers", before, 60), "all came")
+                return {name: after["onertt_" + name] - before["onertt_" + name] for name in ("limited", "unauthentic")}
+
+            # Otherwise a second has ended among them.
+            wait_until(lambda: grown() == {"limited": 40, "unauthentic": 20}, "20 of them are opened in a second")
+
+            def up():
+                self.socket.sendto(answer, self.there)
+                return gateway.rpc.call("tunnel.list")["tunnels"][0]["established"]
+
+            wait_until(up, "the right answer is taken", interval=0.2)
 
     def test_bad_wrapped_keys(self):
         """They end nothing that is there, not even what is half open and would make room for a good message."""
