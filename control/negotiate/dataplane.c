@@ -104,11 +104,10 @@ static int install(
 	    .suite = (unsigned)suite,
 	    .key = offer->key_in,
 	    .esn = offer->esn,
+	    .path = &offer->path,
 	    .limits = td_life_tunnel_config(child->tunnel)->limits,
 	    .user = child,
 	};
-	const struct td_ip remote = tunnel->peer_address;
-	uint16_t local_port = tunnel->local_port, remote_port = tunnel->peer_port;
 	struct td_sa_request requests[2];
 	struct selectors selectors;
 	unsigned failed;
@@ -122,13 +121,9 @@ static int install(
 	requests[1].spi = child->spi_out;
 	requests[1].outbound = true;
 	requests[1].key = offer->key_out;
-	td_sad_tunnel_path(
-	    negotiate->sad, tunnel, &offer->path.remote, offer->path.local_port, offer->path.remote_port);
 	ret = td_sad_add(negotiate->sad, requests, 2, &failed, error);
 	if (ret == 0)
 		child->dataplane = child; // in the SAD
-	else // the SAs that there are stay where they were
-		td_sad_tunnel_path(negotiate->sad, tunnel, &remote, local_port, remote_port);
 	return ret;
 }
 
@@ -154,9 +149,13 @@ static void switch_out(void *context, struct td_life_child *child)
 {
 	struct td_negotiate *negotiate = context;
 	struct td_sa_name name = out_name(child);
+	struct td_sa *sa = td_sad_sa_find_out(negotiate->sad, name.tunnel, name.spi);
 	struct td_error error = {0};
 	unsigned failed;
 
+	// Not before: until now the peer may not have proved that it is there.
+	if (sa)
+		td_sad_tunnel_path(negotiate->sad, sa);
 	ignore_gone(td_sad_switch(negotiate->sad, &name, 1, &failed, &error), &error);
 }
 

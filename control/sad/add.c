@@ -91,6 +91,18 @@ static unsigned window_round(unsigned packets)
 	return rounded;
 }
 
+static struct td_path path_of(const struct td_sa_request *request)
+{
+	const struct td_tunnel *tunnel = request->tunnel;
+
+	if (request->path)
+		return *request->path;
+	return (struct td_path){.local = tunnel->config.local_address,
+	    .remote = tunnel->peer_address,
+	    .local_port = tunnel->local_port,
+	    .remote_port = tunnel->peer_port};
+}
+
 static void entry_fill(struct td_sad_entry *entry, const struct td_sa_request *request)
 {
 	unsigned window =
@@ -105,6 +117,7 @@ static void entry_fill(struct td_sad_entry *entry, const struct td_sa_request *r
 	    .suite = request->suite,
 	    .esn = request->esn,
 	    .replay_window = request->outbound ? 0 : window_round(window),
+	    .path = path_of(request),
 	    .limits = request->limits,
 	    .soft_time_ms = request->soft_time_ms,
 	    .hard_time_ms = request->hard_time_ms,
@@ -127,9 +140,9 @@ static int dp_create(struct td_sad_entry *entry, const struct td_sa_request *req
 	    .esn = sa->esn,
 	    .replay_window = sa->replay_window,
 	    .local = tunnel->config.local_address,
-	    .remote = tunnel->peer_address,
-	    .udp_local_port = tunnel->local_port,
-	    .udp_remote_port = tunnel->peer_port,
+	    .remote = sa->path.remote,
+	    .udp_local_port = sa->path.local_port,
+	    .udp_remote_port = sa->path.remote_port,
 	    .df = tunnel->config.df,
 	    .dscp = tunnel->config.dscp,
 	    .limits = sa->limits,

@@ -34,8 +34,11 @@ void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event)
 	tunnel->tunnel.peer_address = event->source;
 	tunnel->tunnel.peer_port = event->source_port;
 	TAILQ_FOREACH (entry, &tunnel->sas, in_tunnel)
-		if (entry->sa.outbound)
+		if (entry->sa.outbound) {
 			(void)td_dp_sa_out_move(entry->sa.out, &event->source, event->source_port);
+			entry->sa.path.remote = event->source;
+			entry->sa.path.remote_port = event->source_port;
+		}
 	if (sad->fn)
 		sad->fn(sad->context, "peer_moved", NULL, &tunnel->tunnel, event);
 }
@@ -114,18 +117,18 @@ void td_sad_keepalive_arm(struct td_sad_tunnel *tunnel)
 	    td_clock_now_ns() + TD_NAT_KEEPALIVE_MS * TD_NS_PER_MS);
 }
 
-void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote,
-    uint16_t local_port, uint16_t remote_port)
+void td_sad_tunnel_path(struct td_sad *sad, const struct td_sa *sa)
 {
+	struct td_tunnel *tunnel = sa->tunnel;
 	bool idle = tunnel->peer_port == 0;
 
-	if (!td_ip_equal(&tunnel->peer_address, remote)) {
+	if (!td_ip_equal(&tunnel->peer_address, &sa->path.remote)) {
 		td_loop_timer_cancel(sad->loop, &tunnel->pmtu_timer);
 		pmtu_forget(tunnel);
 	}
-	tunnel->peer_address = *remote;
-	tunnel->local_port = local_port;
-	tunnel->peer_port = remote_port;
+	tunnel->peer_address = sa->path.remote;
+	tunnel->local_port = sa->path.local_port;
+	tunnel->peer_port = sa->path.remote_port;
 	if (idle)
 		td_sad_keepalive_arm(td_sad_tunnel_of(tunnel));
 }

@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "control/config/config.h"
 #include "control/loop.h"
+#include "control/path.h"
 #include "dataplane/publish.h"
 
 // Inbound: pending -> active -> draining -> gone. Outbound: pending -> active (current) -> retired -> gone.
@@ -41,6 +42,7 @@ struct td_sa {
 	unsigned suite;
 	bool esn;
 	unsigned replay_window;
+	struct td_path path; // where it goes, or comes from; an outbound one follows the peer
 	struct td_sa_limits limits;
 	uint64_t soft_time_ms, hard_time_ms; // 0: none; since installation
 	uint64_t created_ns, first_used_ns; // td_clock_now_ns(); 0: not yet
@@ -104,6 +106,7 @@ struct td_sa_request {
 	const struct td_secret *key;
 	bool esn;
 	unsigned replay_window;
+	const struct td_path *path; // of what is negotiated; NULL: the tunnel's
 	struct td_sa_limits limits;
 	uint64_t soft_time_ms, hard_time_ms;
 	// What the SA carries where that is less than what policy sends into its tunnel; as in struct
@@ -112,10 +115,8 @@ struct td_sa_request {
 	unsigned local_selector_count, remote_selector_count;
 	void *user;
 };
-// Where SAs of a tunnel that are added from now on go and come from; ports 0: plain ESP. For tunnels that
-// negotiate it.
-void td_sad_tunnel_path(struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote,
-    uint16_t local_port, uint16_t remote_port);
+// The peer is where an SA goes, which is sent on from now on. For tunnels that negotiate it.
+void td_sad_tunnel_path(struct td_sad *sad, const struct td_sa *sa);
 // All or nothing: on error *failed is the index of the request at fault and nothing was changed.
 int td_sad_add(struct td_sad *sad, const struct td_sa_request *requests, unsigned count, unsigned *failed,
     struct td_error *error);

@@ -145,7 +145,7 @@ struct td_sa_in *td_dp_sa_in_create(const struct td_sa_params *params, struct td
 
 	if (!sa)
 		return NULL;
-	sa->params = *params;
+	sa->params = fake_dp.created = *params;
 	fake_dp.in_live++;
 	return sa;
 }
@@ -156,7 +156,7 @@ struct td_sa_out *td_dp_sa_out_create(const struct td_sa_params *params, struct 
 
 	if (!sa)
 		return NULL;
-	sa->params = *params;
+	sa->params = fake_dp.created = *params;
 	fake_dp.out_live++;
 	return sa;
 }

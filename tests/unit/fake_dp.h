@@ -11,6 +11,7 @@ struct fake_dp {
 	unsigned reserved[TD_WORKERS_MAX];
 	unsigned create_fails_at; // the n-th create fails, from 1 on; 0: none
 	unsigned creates;
+	struct td_sa_params created; // the last one; what it points to may be gone
 	bool reserve_fails;
 	unsigned tunnels;
 	unsigned tfc, dummy_rate; // of the last tunnel

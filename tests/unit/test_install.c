@@ -67,9 +67,19 @@ static int install(void)
 	return dataplane.install(dataplane.context, &child, &offer, &error);
 }
 
-Test(install, leads_to_where_the_peer_is)
+// Whoever asked for it may not have proved itself: the SAs that there are stay where they were.
+Test(install, leads_to_where_the_peer_is_when_it_is_switched_to)
 {
+	const struct td_life_dataplane dataplane = td_negotiate_dataplane(&negotiate);
+	const struct td_ip before = part.sad->peer_address;
+
 	cr_expect_eq(install(), 0);
+	cr_expect(td_ip_equal(&part.sad->peer_address, &before));
+	cr_expect_eq(part.sad->peer_port, 0);
+	cr_expect(td_ip_equal(&fake_dp.created.remote, &offer.path.remote));
+	cr_expect_eq(fake_dp.created.udp_local_port, 4500);
+	cr_expect_eq(fake_dp.created.udp_remote_port, 31000);
+	dataplane.switch_out(dataplane.context, &child);
 	cr_expect(td_ip_equal(&part.sad->peer_address, &offer.path.remote));
 	cr_expect_eq(part.sad->local_port, 4500);
 	cr_expect_eq(part.sad->peer_port, 31000);
@@ -90,4 +100,19 @@ Test(install, leaves_the_path_alone_when_it_fails)
 		cr_expect_eq(part.sad->peer_port, 0);
 		cr_expect_null(child.dataplane);
 	}
+}
+
+// The peer moves between the two: what it was installed with is old then.
+Test(install, follows_the_peer_before_it_is_switched_to)
+{
+	const struct td_life_dataplane dataplane = td_negotiate_dataplane(&negotiate);
+	struct td_event event = {
+	    .kind = TD_EVENT_PEER_MOVED, .tunnel = part.sad->id, .spi = child.spi_in, .source_port = 32000};
+
+	cr_assert_eq(td_ip_parse("203.0.113.77", &event.source), 0);
+	cr_expect_eq(install(), 0);
+	td_sad_event(negotiate.sad, &event);
+	dataplane.switch_out(dataplane.context, &child);
+	cr_expect(td_ip_equal(&part.sad->peer_address, &event.source));
+	cr_expect_eq(part.sad->peer_port, 32000);
 }
