@@ -409,8 +409,10 @@ static enum td_drop admit(struct td_worker *worker, const struct pending *pendin
 		td_counter_add(&sa->replayed, 1);
 		return replay_reason(verdict);
 	}
-	if (unlikely(__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED)))
+	if (unlikely(__atomic_load_n(&sa->stopped, __ATOMIC_RELAXED))) {
+		td_counter_add(&sa->rejected, 1);
 		return TD_DROP_ESP_IN_EXPIRED;
+	}
 	sa_advance(worker, sa, pending->sequence, bytes);
 	if (sa->udp)
 		peer_follow(worker, sa, pending);
@@ -613,6 +615,8 @@ void td_esp_in(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 			ready++;
 			continue;
 		}
+		if (reason != TD_DROP_ESP_REPLAY && reason != TD_DROP_ESP_REPLAY_OLD)
+			td_counter_add(&sa->rejected, 1);
 		if (unlikely(worker->watched))
 			prepared_trace(worker, sa, mbufs[i], reason);
 		td_drop(worker, mbufs[i], reason);

@@ -348,13 +348,16 @@ static struct td_sa_out *sa_select(struct td_worker *worker, struct td_sa_out *s
 
 // A packet that does not fit the tunnel's MTU: its fragments take its place (RFC 4301 8.2), or the sender is
 // told.
-static void too_big(struct td_worker *worker, struct td_esp_batch *batch, struct rte_mbuf *mbuf, uint32_t mtu)
+static void too_big(struct td_worker *worker, struct td_esp_batch *batch, struct td_sa_out *sa,
+    struct rte_mbuf *mbuf, uint32_t mtu)
 {
 	struct rte_mbuf *fragments[TD_FRAGMENTS_MAX];
 
 	// What came before goes before.
 	td_esp_batch_finish(worker, batch);
 	int count = td_cut(worker, mbuf, (uint16_t)mtu, fragments, TD_DROP_ESP_TOO_BIG);
+	if (count == 0)
+		td_counter_add(&sa->dropped, 1);
 	td_esp_out_ready(worker, fragments, (unsigned)count);
 }
 
@@ -386,29 +389,35 @@ static bool carries(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
 	return packet->selected || packet->dummy;
 }
 
+static void refuse(struct td_worker *worker, struct td_sa_out *sa, struct rte_mbuf *mbuf, enum td_drop reason)
+{
+	td_counter_add(&sa->dropped, 1);
+	td_drop(worker, mbuf, reason);
+}
+
 static void packet_seal(
     struct td_worker *worker, struct td_esp_batch *batch, struct td_sa_out *sa, struct rte_mbuf *mbuf)
 {
 	struct plan plan;
 
 	if (unlikely(sa->narrowed) && !carries(sa, mbuf)) {
-		td_drop(worker, mbuf, TD_DROP_POLICY_NARROWED);
+		refuse(worker, sa, mbuf, TD_DROP_POLICY_NARROWED);
 		return;
 	}
 	if (!plan_make(&plan, sa, mbuf)) {
-		td_drop(worker, mbuf, TD_DROP_ESP_TRANSPORT);
+		refuse(worker, sa, mbuf, TD_DROP_ESP_TRANSPORT);
 		return;
 	}
 	uint32_t mtu = egress_mtu(sa, &plan.outer->remote);
 	bool fits = mbuf->data_len + plan.front + plan.tail <= mtu;
 	if (unlikely(!fits) && !cut_later(sa, mbuf) && !cut_sealed(plan.outer, mbuf)) {
-		too_big(worker, batch, mbuf, inner_mtu(sa, &plan, mtu));
+		too_big(worker, batch, sa, mbuf, inner_mtu(sa, &plan, mtu));
 		return;
 	}
 	plan_tfc(&plan, sa, mbuf);
 	enum td_drop reason = admit(sa, &plan, mbuf);
 	if (reason != TD_DROP_COUNT) {
-		td_drop(worker, mbuf, reason);
+		refuse(worker, sa, mbuf, reason);
 		return;
 	}
 	bool cut = !fits && plan.outer->remote.family == 6;

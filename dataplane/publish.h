@@ -330,6 +330,8 @@ struct td_sa_stats {
 	uint64_t packets, bytes; // payload bytes; outbound also TFC padding and dummy packets
 	uint64_t sequence; // highest authenticated (in) or last used (out)
 	uint64_t auth_failed, replayed, malformed, policy_failed; // inbound only
+	uint64_t rejected; // inbound only: for any other reason
+	uint64_t dropped; // outbound only: packets for the SA that were not sealed
 	uint64_t dummies; // outbound only: of the packets
 	bool stopped; // hard limit reached
 };

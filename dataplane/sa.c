@@ -335,6 +335,7 @@ void td_dp_sa_in_stats(const struct td_sa_in *sa, struct td_sa_stats *stats)
 	    .replayed = td_counter_read(&sa->replayed),
 	    .malformed = td_counter_read(&sa->malformed),
 	    .policy_failed = td_counter_read(&sa->policy_failed),
+	    .rejected = td_counter_read(&sa->rejected),
 	    .stopped = __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED),
 	};
 }
@@ -348,6 +349,7 @@ void td_dp_sa_out_stats(const struct td_sa_out *sa, struct td_sa_stats *stats)
 	    .bytes = td_counter_read(&sa->bytes),
 	    .sequence = sequence,
 	    .dummies = td_counter_read(&sa->dummies),
+	    .dropped = td_counter_read(&sa->dropped),
 	    .stopped = __atomic_load_n(&sa->stopped, __ATOMIC_RELAXED),
 	};
 }

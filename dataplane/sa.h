@@ -63,6 +63,7 @@ struct td_sa_in {
 	// Lines 3 and 4: errors, limits, memory.
 	alignas(RTE_CACHE_LINE_SIZE) uint64_t auth_failed; // Writer: owner
 	uint64_t replayed, malformed, policy_failed; // Writer: owner
+	uint64_t rejected; // for any other reason. Writer: owner
 	uint64_t burst_start_tsc; // of the current second of failures. Writer: owner
 	uint32_t burst_failures; // Writer: owner
 	struct td_sa_limits limits;
@@ -103,6 +104,7 @@ struct td_sa_out {
 
 	// Line 2: limits, memory.
 	alignas(RTE_CACHE_LINE_SIZE) struct td_sa_limits limits;
+	uint64_t dropped; // what it could not seal, for whatever reason. Writer: owner
 	struct td_retired retired;
 	struct td_selectors *selectors; // NULL: all that policy sends into the tunnel
 	uint32_t alloc_bytes;

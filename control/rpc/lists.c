@@ -58,10 +58,12 @@ static json_t *sa_json(const struct td_sa *sa)
 	    "hard_bytes", U64(sa->limits.hard_bytes), "soft_packets", U64(sa->limits.soft_packets),
 	    "hard_packets", U64(sa->limits.hard_packets), "soft_ms", U64(sa->soft_time_ms), "hard_ms",
 	    U64(sa->hard_time_ms));
-	json_t *inbound = sa->outbound ? json_pack("{s:I}", "dummies", U64(stats.dummies))
-	                               : json_pack("{s:I,s:I,s:I,s:I}", "auth_failed", U64(stats.auth_failed),
-	                                     "replayed", U64(stats.replayed), "malformed",
-	                                     U64(stats.malformed), "policy_failed", U64(stats.policy_failed));
+	json_t *inbound =
+	    sa->outbound
+	        ? json_pack("{s:I,s:I}", "dummies", U64(stats.dummies), "dropped", U64(stats.dropped))
+	        : json_pack("{s:I,s:I,s:I,s:I,s:I}", "auth_failed", U64(stats.auth_failed), "replayed",
+	              U64(stats.replayed), "malformed", U64(stats.malformed), "policy_failed",
+	              U64(stats.policy_failed), "rejected", U64(stats.rejected));
 	bool complete = item && limits && inbound && json_object_update(item, limits) == 0 &&
 	                json_object_update(item, inbound) == 0;
 	json_decref(limits);

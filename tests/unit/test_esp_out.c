@@ -107,6 +107,7 @@ Test(esp_out, transport_mode_takes_whole_packets_of_its_ends)
 	};
 	struct td_sa_out *sas[] = {sa_new(0, TD_SA_TRANSPORT, false, "192.0.2.1", "192.0.2.2"),
 	    sa_new(1, TD_SA_TRANSPORT, false, "2001:db8::1", "2001:db8::2")};
+	uint64_t refused[2] = {0};
 
 	for (size_t i = 0; i < RTE_DIM(rows); i++) {
 		uint64_t dropped = worker->counters.drops[TD_DROP_ESP_TRANSPORT];
@@ -118,6 +119,13 @@ Test(esp_out, transport_mode_takes_whole_packets_of_its_ends)
 		cr_expect_eq(worker->counters.drops[TD_DROP_ESP_TRANSPORT] - dropped, !rows[i].taken, "%s",
 		    rows[i].name);
 		cr_expect_eq(sas[rows[i].tunnel]->sequence - sequence, rows[i].taken, "%s", rows[i].name);
+		refused[rows[i].tunnel] += !rows[i].taken;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		struct td_sa_stats stats;
+
+		td_dp_sa_out_stats(sas[i], &stats);
+		cr_expect_eq(stats.dropped, refused[i]);
 	}
 	cr_expect_str_eq(td_dp_drop_info(TD_DROP_ESP_TRANSPORT)->severity, "audit");
 	cr_expect_eq(rte_mempool_avail_count(td_dp.pool), BUFFERS, "no buffer is lost");

@@ -20,6 +20,7 @@ class InboundDropTest(GatewayTestCase):
         self.sa = self.gateway.add_in()
         for _ in range(3):
             self.pass_in(self.sa)
+        # The worker's word of the first packet comes a little later than the packets.
         self.eventually(lambda: self.state()["state"], "active")
 
     def state(self):
@@ -98,6 +99,19 @@ class InboundDropTest(GatewayTestCase):
 
     def test_wrong_outer_source(self):
         self.check_bad("esp_outer", self.sa.seal(self.inner_in(), src="192.0.2.77"))
+
+    def test_rejections_are_counted_for_the_sa(self):
+        # Whatever has no counter of its own; what no SA was found for counts with none.
+        esp = self.sa.seal_esp(self.inner_in())
+        before = self.gateway.drops()
+        self.outside.send(self.sa.seal(self.inner_in(), src="192.0.2.77"))
+        self.outside.send(ipv4(PEER, GATEWAY_OUTSIDE, PROTO_ESP, esp[:20]))
+        self.outside.send(self.gateway.new_sa("in").seal(self.inner_in()))
+        self.outside.send(self.sa.seal(self.inner_in(), sequence=1))
+        self.outside.send(self.sa.seal(self.inner_in(), sequence=1))
+        self.assert_drops(before, {"esp_outer": 1, "esp_short": 1, "esp_spi_unknown": 1, "esp_replay": 2})
+        row = self.gateway.sa_state(self.sa, "in")
+        self.assertEqual((row["rejected"], row["replayed"], row["malformed"]), (2, 2, 0))
 
     def test_replay(self):
         self.check_bad("esp_replay", *(self.sa.seal(self.inner_in(), sequence) for sequence in (1, 2, 3)))
@@ -280,6 +294,7 @@ class OutboundDropTest(GatewayTestCase):
     def test_packet_that_does_not_fit_with_esp(self):
         # 1460 bytes and ESP are more than the MTU of 1500; the sender forbids fragments.
         self.check_bad("esp_too_big", self.inner_out(1460, flags=2))
+        self.eventually(lambda: [row["dropped"] for row in self.gateway.rpc.call("sa.list")["sas"] if row["direction"] == "out"], [1])
 
     def test_largest_packet_that_fits(self):
         # 20 outer header, 8 ESP, 8 IV, 2 trailer, 16 ICV: 1446 bytes and no padding make 1500.
