@@ -69,6 +69,27 @@ class OpenTest(GatewayTestCase):
         self.assert_drops(before, {"esp_replay": 2})
         self.eventually(lambda: self.gateway.sa_state(sa, "in")["sequence"], 0x100000006)
 
+    def test_extended_sequence_numbers_do_not_wrap_twice(self):
+        # Behind the window a number counts as one of the next round: a packet of this round is then refused by its ICV, and
+        # no wrap is believed that no packet has proved.
+        sa = self.gateway.add_in(esn=True)
+        for sequence in (0x70000000, 0xE0000000, 0xFFFFFFF0):
+            self.assertEqual(self.pass_in(sa, sequence), [])
+        wrapped = sa.seal(self.inner_in(), 0x100000002)
+        self.outside.send(wrapped)
+        for sequence in (0x100000003, 0x100100000):
+            self.pass_in(sa, sequence)
+        before = self.gateway.drops()
+        self.outside.send(wrapped)
+        for sequence in (0x200000002, 0x200100001, 0x300000000, 0x000100001):
+            self.outside.send(sa.seal_bad_icv(self.inner_in(), sequence))
+        self.assertEqual(self.pass_in(sa, 0x100100001), [])
+        self.assert_drops(before, {"esp_auth": 5})
+        self.eventually(lambda: self.gateway.sa_state(sa, "in")["sequence"], 0x100100001)
+        # The second wrap itself, when a packet proves it.
+        for sequence in (0x170000000, 0x1E0000000, 0x1FFFFFFFF, 0x200000000, 0x200000005):
+            self.assertEqual(self.pass_in(sa, sequence), [])
+
     def test_congestion_mark_of_the_path_reaches_the_inner_packet(self):
         # RFC 6040 figure 4: inner, outer, result. 0 not ECT, 1 ECT(1), 2 ECT(0), 3 CE. The DSCP stays.
         sa = self.gateway.add_in()
