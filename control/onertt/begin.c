@@ -351,8 +351,11 @@ static void stale_told(struct td_ike_sa *sa, uint64_t time_us)
 	sa->peer->ahead_known = true;
 	sa->peer->first_us = 0;
 	if (attempt->again) {
-		td_ike_sa_fail(
-		    sa, TD_FAIL_TEMPORARY, "the peer takes the time of the first message for stale");
+		// Repetitions may have been on their way for longer than the window. A session that this one
+		// goes on for, and its children, are not given up for that.
+		if (!td_onertt_again(sa))
+			td_ike_sa_fail(
+			    sa, TD_FAIL_TEMPORARY, "the peer takes the time of the first message for stale");
 		return;
 	}
 	attempt->again = true;

@@ -79,6 +79,11 @@ const struct sim_script sim_scripts_onertt[] = {
         'A'},
     {"onertt: the first message of the next session is lost", SCRIPT_ONERTT | SCRIPT_SESSION,
         "flow=2300 wait=300 -A>noise? wait=500 A>noise? B>noise! wait=5 A:renewed=1", 'A'},
+    {"onertt: refused by a busy peer, and its answers lost, so that repetitions look like replays",
+        SCRIPT_ONERTT | SCRIPT_SESSION,
+        "flow=2300 B:rekey wait=300 A>noise? -B>noise! wait=500 A>noise? B>noise! B:replayed=1 A>noise? "
+        "-B>noise! wait=500 A>noise? B>noise! B:replayed=2 A:failed=0 A:children=1 B:children=1",
+        0},
     {"onertt: rekey of the IKE SA", SCRIPT_ONERTT,
         "A:rekey-ike A>create? B>create! A>info?(D(IKE) B>info! A:ikes=1 B:ikes=1", 'A'},
     {"onertt: a crash of the initiator", SCRIPT_ONERTT, "trouble A:crash A:start A>noise? B:ikes=1 B>noise!",
