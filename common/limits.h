@@ -91,6 +91,9 @@
 #define TD_LOOP_TIMERS 256
 #define TD_LOOP_MESSAGES 64 // of one socket
 #define TD_LOOP_TURN_US 2000
+// A turn of the loop that took longer counts as late (loop.stats): a request that comes meanwhile is repeated
+// after 50 ms or more by all but the most impatient peers.
+#define TD_LOOP_LATE_US 10000
 
 // Control socket.
 #define TD_RPC_CLIENTS_MAX 2048

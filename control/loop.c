@@ -34,6 +34,8 @@ struct td_loop {
 	bool (*tick_fn)(void *context);
 	void *tick_context;
 	uint64_t tick_ns, tick_due_ns;
+
+	struct td_loop_stats stats;
 };
 
 struct td_loop *td_loop_create(void)
@@ -240,10 +242,21 @@ static int events_wait(struct td_loop *loop, struct epoll_event *events)
 	return epoll_wait(loop->epoll_fd, events, EVENT_BATCH, ns < 0 ? -1 : (int)ms);
 }
 
+static void turn_count(struct td_loop_stats *stats, uint64_t start_ns)
+{
+	uint64_t ns = td_clock_now_ns() - start_ns;
+
+	stats->turns++;
+	stats->late_turns += ns > TD_LOOP_LATE_US * 1000ull;
+	if (ns > stats->longest_ns)
+		stats->longest_ns = ns;
+}
+
 int td_loop_run(struct td_loop *loop)
 {
 	struct epoll_event events[EVENT_BATCH];
 	int count, i, error = 0;
+	uint64_t start_ns;
 
 	while (!loop->stopped) {
 		count = events_wait(loop, events);
@@ -251,7 +264,8 @@ int td_loop_run(struct td_loop *loop)
 			error = -errno;
 			break;
 		}
-		td_timers_clock(&loop->timers, td_clock_now_ns());
+		start_ns = td_clock_now_ns();
+		td_timers_clock(&loop->timers, start_ns);
 		// The tick does not wait until all descriptors had their turn.
 		for (i = 0; i < count && !loop->stopped; i++) {
 			event_dispatch(loop, &events[i]);
@@ -259,6 +273,7 @@ int td_loop_run(struct td_loop *loop)
 		}
 		timers_run(loop, td_clock_now_ns());
 		tick_run(loop, td_clock_now_ns());
+		turn_count(&loop->stats, start_ns);
 	}
 	loop->stopped = false;
 	return error;
@@ -267,4 +282,9 @@ int td_loop_run(struct td_loop *loop)
 void td_loop_stop(struct td_loop *loop)
 {
 	loop->stopped = true;
+}
+
+const struct td_loop_stats *td_loop_stats(const struct td_loop *loop)
+{
+	return &loop->stats;
 }

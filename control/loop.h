@@ -10,6 +10,13 @@
 
 struct td_loop;
 
+// How long what becomes due may have to wait: a turn goes from waking up to looking for more, and timers and
+// descriptors wait for its end.
+struct td_loop_stats {
+	uint64_t turns, late_turns; // late: longer than TD_LOOP_LATE_US
+	uint64_t longest_ns;
+};
+
 // events are epoll's (EPOLLIN, ...).
 typedef void (*td_loop_fd_fn)(void *context, uint32_t events);
 
@@ -37,3 +44,6 @@ void td_loop_tick_set(struct td_loop *loop, uint64_t tick_ns, bool (*fn)(void *c
 // Runs until td_loop_stop. Returns 0 or -errno of epoll.
 int td_loop_run(struct td_loop *loop);
 void td_loop_stop(struct td_loop *loop);
+
+// Of the turns that are over.
+const struct td_loop_stats *td_loop_stats(const struct td_loop *loop);

@@ -174,6 +174,8 @@ const struct td_command td_commands[] = {
     {"policy", "remove", "policy.remove", "take a policy out of the list", TD_OPERAND_ID, no_options,
         td_call_run, td_print_done},
     LIST("worker", "worker.list", "list the workers", td_print_workers),
+    {"loop", "stats", "loop.stats", "how long the control thread was busy at once", TD_OPERAND_NONE,
+        no_options, td_call_run, td_print_done},
     LIST("port", "port.list", "list the ports", td_print_ports),
     LIST("suite", "suite.list", "list the cipher suites", td_print_suites),
     {"drops", NULL, "drop.list", "why packets were dropped", TD_OPERAND_NONE, drops_options, td_call_run,

@@ -350,6 +350,15 @@ static int version(struct td_rpc_call *call)
 	return 0;
 }
 
+static int loop_stats(struct td_rpc_call *call)
+{
+	const struct td_loop_stats *stats = td_loop_stats(call->rpc->context->loop);
+
+	call->result = json_pack("{s:I,s:I,s:I}", "turns", (json_int_t)stats->turns, "late_turns",
+	    (json_int_t)stats->late_turns, "longest_us", (json_int_t)(stats->longest_ns / 1000));
+	return 0;
+}
+
 static int events_subscribe(struct td_rpc_call *call)
 {
 	call->client->subscribed = true;
@@ -378,6 +387,7 @@ static const struct td_rpc_method methods[] = {
     {"policy.add", td_rpc_policy_add_fields, td_rpc_policy_fields, td_rpc_policy_add},
     {"policy.remove", td_rpc_policy_remove_fields, NULL, td_rpc_policy_remove},
     {"worker.list", no_fields, NULL, td_rpc_worker_list},
+    {"loop.stats", no_fields, NULL, loop_stats},
     {"port.list", no_fields, NULL, td_rpc_port_list},
     {"drop.list", drop_list_fields, NULL, td_rpc_drop_list},
     {"suite.list", no_fields, NULL, td_rpc_suite_list},

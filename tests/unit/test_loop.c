@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "common/clock.h"
+#include "common/limits.h"
 #include "control/loop.h"
 
 #include <criterion/criterion.h>
@@ -287,4 +288,24 @@ Test(loop, the_tick_does_not_wait_for_all_timers)
 	run_for(50);
 	cr_assert_eq(fired, TIMERS);
 	cr_assert_lt(fired_at_first_tick, TIMERS);
+}
+
+static void sleeps_long(void *context)
+{
+	(void)context;
+	usleep(TD_LOOP_LATE_US + 1);
+}
+
+Test(loop, a_turn_that_takes_long_is_counted)
+{
+	struct td_timer timer = {.fn = sleeps_long};
+	struct td_loop_stats before = *td_loop_stats(loop);
+
+	cr_assert_eq(before.turns, 0);
+	td_loop_timer_set(loop, &timer, td_clock_now_ns());
+	run_for(1);
+	cr_assert_geq(td_loop_stats(loop)->turns, 1);
+	cr_assert_geq(td_loop_stats(loop)->late_turns, 1);
+	cr_assert_leq(td_loop_stats(loop)->late_turns, td_loop_stats(loop)->turns);
+	cr_assert_gt(td_loop_stats(loop)->longest_ns, TD_LOOP_LATE_US * 1000ull);
 }

@@ -692,6 +692,23 @@ Test(rpc, ike_sas_and_counters, .init = start_negotiated, .fini = stop)
 	close(fd);
 }
 
+Test(rpc, turns_of_the_loop, .init = start, .fini = stop)
+{
+	int fd = dial();
+	json_int_t first, second;
+
+	json_t *answer = ask(fd, CALL("loop.stats", "{}"));
+	first = json_integer_value(json_object_get(json_object_get(answer, "result"), "turns"));
+	json_decref(answer);
+	answer = ask(fd, CALL("loop.stats", "{}"));
+	second = json_integer_value(json_object_get(json_object_get(answer, "result"), "turns"));
+	cr_expect_gt(second, first);
+	cr_expect_gt(json_integer_value(json_object_get(json_object_get(answer, "result"), "longest_us")), 0);
+	cr_expect(json_is_integer(json_object_get(json_object_get(answer, "result"), "late_turns")));
+	json_decref(answer);
+	close(fd);
+}
+
 Test(rpc, events_of_a_negotiation, .init = start_negotiated, .fini = stop)
 {
 	int fd = dial();
