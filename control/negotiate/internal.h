@@ -3,6 +3,7 @@
 
 // What the files of this folder share with each other and with nobody else.
 
+#include "common/hash.h"
 #include "control/negotiate/negotiate.h"
 #include "control/negotiate/sockets.h"
 
@@ -12,6 +13,7 @@
 #define TD_NEGOTIATE_ERROR_MAX 256
 
 struct td_negotiate_peer {
+	struct td_hash_node by_ends; // first
 	TAILQ_ENTRY(td_negotiate_peer) entry;
 	struct td_ike_peer *ike;
 	struct td_ike_peer_config config; // whose credentials are this one's
@@ -43,6 +45,7 @@ struct td_negotiate {
 	struct td_ike *ike;
 	struct td_ike_sockets *sockets;
 	struct td_negotiate_peers peers;
+	struct td_hash peers_by_ends; // addresses and identities
 	char state_directory[108]; // of the secret
 	bool token_tried;
 	uint8_t token_secret[TD_IKE_TOKEN_SECRET_BYTES];

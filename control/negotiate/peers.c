@@ -4,6 +4,7 @@
 
 #include "control/negotiate/internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,30 @@ static int ids_make(const struct td_tunnel_config *tunnel, struct td_ike_id *loc
 	return ret;
 }
 
+static uint64_t bytes_hash(uint64_t hash, const uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		hash = td_hash_mix(hash + (unsigned)tolower(bytes[i]) + 1);
+	return hash;
+}
+
+// Equal names of a DN may be written in more than one way, those of others but in their case.
+static uint64_t id_hash(uint64_t hash, const struct td_ike_id *id)
+{
+	return bytes_hash(hash + id->type, id->data, id->type == TD_ID_DN ? 0 : id->length);
+}
+
+// What tells peers from each other.
+static uint64_t ends_hash(const struct td_ip *local_address, const struct td_ip *remote_address,
+    const struct td_ike_id *local, const struct td_ike_id *remote)
+{
+	uint64_t hash = bytes_hash(local_address->family, local_address->bytes, sizeof(local_address->bytes));
+
+	hash =
+	    bytes_hash(hash + remote_address->family, remote_address->bytes, sizeof(remote_address->bytes));
+	return id_hash(id_hash(hash, local), remote);
+}
+
 // Reads the credentials, which become the caller's with the configuration.
 static int peer_config_make(
     const struct td_tunnel_config *tunnel, struct td_ike_peer_config *config, struct td_error *error)
@@ -160,6 +185,7 @@ static int peer_config_make(
 static void peer_free(struct td_negotiate *negotiate, struct td_negotiate_peer *peer)
 {
 	TAILQ_REMOVE(&negotiate->peers, peer, entry);
+	td_hash_unlink(&negotiate->peers_by_ends, &peer->by_ends);
 	credentials_free(&peer->config);
 	if (peer->kept)
 		credentials_free(&peer->next);
@@ -167,11 +193,13 @@ static void peer_free(struct td_negotiate *negotiate, struct td_negotiate_peer *
 	free(peer);
 }
 
-static struct td_negotiate_peer *peer_make(
-    struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
+static struct td_negotiate_peer *peer_make(struct td_negotiate *negotiate,
+    const struct td_tunnel_config *tunnel, uint64_t hash, struct td_error *error)
 {
-	struct td_negotiate_peer *peer = calloc(1, sizeof(*peer));
+	struct td_negotiate_peer *peer = NULL;
 
+	if (td_hash_reserve(&negotiate->peers_by_ends, 1) == 0)
+		peer = calloc(1, sizeof(*peer));
 	if (!peer) {
 		(void)td_error_set(error, -ENOMEM, tunnel->name, NULL, "no memory");
 		return NULL;
@@ -181,6 +209,7 @@ static struct td_negotiate_peer *peer_make(
 		return NULL;
 	}
 	TAILQ_INSERT_HEAD(&negotiate->peers, peer, entry);
+	td_hash_link(&negotiate->peers_by_ends, &peer->by_ends, hash);
 	peer->fresh = true;
 	if (td_ike_sockets_listen(negotiate->sockets, &tunnel->local_address, error) < 0) {
 		peer_free(negotiate, peer);
@@ -204,11 +233,14 @@ struct td_negotiate_peer *td_negotiate_peer_of(
     struct td_negotiate *negotiate, const struct td_tunnel_config *tunnel, struct td_error *error)
 {
 	struct td_ike_id local, remote;
-	struct td_negotiate_peer *peer;
+	struct td_hash_node *node;
+	uint64_t hash;
 
 	if (ids_make(tunnel, &local, &remote, error) < 0)
 		return NULL;
-	TAILQ_FOREACH (peer, &negotiate->peers, entry) {
+	hash = ends_hash(&tunnel->local_address, &tunnel->remote_address, &local, &remote);
+	for (node = td_hash_first(&negotiate->peers_by_ends, hash); node; node = td_hash_next(node)) {
+		struct td_negotiate_peer *peer = (struct td_negotiate_peer *)node;
 		const struct td_ike_peer_config *config = td_ike_peer_config(peer->ike);
 
 		if ((peer->kept || peer->fresh) &&
@@ -217,7 +249,7 @@ struct td_negotiate_peer *td_negotiate_peer_of(
 		    id_equal(&config->local_id, &local) && id_equal(&config->remote_id, &remote))
 			return peer;
 	}
-	return peer_make(negotiate, tunnel, error);
+	return peer_make(negotiate, tunnel, hash, error);
 }
 
 // ---- another configuration --------------------------------------------------------------------
@@ -290,4 +322,5 @@ void td_negotiate_peers_free(struct td_negotiate *negotiate)
 
 	while ((peer = TAILQ_FIRST(&negotiate->peers)))
 		peer_free(negotiate, peer);
+	td_hash_free(&negotiate->peers_by_ends);
 }
