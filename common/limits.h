@@ -157,4 +157,6 @@
 // The bound on disk is so far ahead of the last message 1 (control/onertt/accepted.h): a disk is waited for
 // once in that time, and after a crash whoever connects within it needs a second attempt.
 #define TD_ONERTT_RESERVE_US 10000000ull
+// First messages that wait while that is written; of more the initiators repeat theirs.
+#define TD_ONERTT_HELD_MAX 256
 #define TD_ONERTT_DRIFT_SHARE 1000 // quartz clocks drift by less than a tenth of this share of the time

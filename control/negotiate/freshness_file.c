@@ -144,9 +144,8 @@ void td_freshness_file_close(struct td_freshness_file *file)
 	free(file);
 }
 
-int td_freshness_file_save(void *context, uint64_t bound_us)
+int td_freshness_file_save(struct td_freshness_file *file, uint64_t bound_us)
 {
-	struct td_freshness_file *file = context;
 	uint8_t record[RECORD_BYTES];
 	struct td_writer writer = {.data = record, .capacity = sizeof(record)};
 	uint64_t number = file->number + 1;

@@ -17,6 +17,6 @@ struct td_freshness_file;
 struct td_freshness_file *td_freshness_file_open(
     const char *directory, bool *found, uint64_t *bound_us, struct td_error *error);
 void td_freshness_file_close(struct td_freshness_file *file); // NULL is fine
-// Writes, and syncs to disk; a crash on the way leaves the old time or the new one. As the save function of
-// struct td_accepted_setup, with the file as its context. Returns 0 or -errno.
-int td_freshness_file_save(void *context, uint64_t bound_us);
+// Writes, and syncs to disk; a crash on the way leaves the old time or the new one. From any thread, but one
+// at a time. Returns 0 or -errno.
+int td_freshness_file_save(struct td_freshness_file *file, uint64_t bound_us);

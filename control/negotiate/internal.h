@@ -4,6 +4,7 @@
 // What the files of this folder share with each other and with nobody else.
 
 #include "common/hash.h"
+#include "control/job.h"
 #include "control/negotiate/negotiate.h"
 #include "control/negotiate/sockets.h"
 
@@ -52,6 +53,13 @@ struct td_negotiate {
 	struct td_freshness_file *freshness_file; // NULL: no tunnel needs it
 	struct td_accepted *accepted;
 	struct td_timer freshness_timer;
+	struct td_job *freshness_job; // writes the bound; NULL: none does
+	uint64_t freshness_bound_us; // the job's
+	int freshness_result; // of the job
+	bool freshness_stops;
+	uint64_t freshness_told_ns; // when a failure was last logged
+	struct td_negotiate_held *held; // first messages that wait for it, oldest first
+	unsigned held_count;
 	// Those that negotiate, and those that are on their way out with their part of the configuration.
 	struct td_negotiate_tunnels tunnels, leaving;
 	struct td_timer leave_timer;
@@ -92,6 +100,9 @@ int td_negotiate_freshness_start(
     struct td_negotiate *negotiate, const struct td_tunnel_ike_config *ike, struct td_error *error);
 void td_negotiate_freshness_stop(struct td_negotiate *negotiate);
 void td_negotiate_freshness_due(void *negotiate);
+// A message came in. One that waits for the disk is kept, and received again when the disk is done.
+void td_negotiate_receive(
+    struct td_negotiate *negotiate, const struct td_path *path, struct td_bytes message);
 uint64_t td_negotiate_wall_us(void *context);
 // token.c: reads, or makes, the secret that proves a crash of ours to peers (RFC 6290). Without one there is
 // no such proof: a warning is logged and false returned.

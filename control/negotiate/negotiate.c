@@ -31,9 +31,7 @@ static void message_send(void *context, const struct td_path *path, const uint8_
 
 static void message_received(void *context, const struct td_path *path, struct td_bytes message)
 {
-	struct td_negotiate *negotiate = context;
-
-	td_ike_receive(negotiate->ike, path, message);
+	td_negotiate_receive(context, path, message);
 }
 
 static int64_t unix_time(void *context)

@@ -26,6 +26,9 @@ struct td_accepted {
 	bool found; // the bound of the last run
 	uint64_t start_us; // the system's clock when this began
 	uint64_t bound_us; // on disk
+	bool saving; // a later one is on its way there:
+	uint64_t saving_us;
+	unsigned put_off; // commits that came too early for it
 	uint64_t floor_us; // nothing up to here is accepted
 	uint64_t highest_us; // accepted
 	uint64_t base_us, base_steady_us; // the clock was there then
@@ -235,9 +238,21 @@ static int bound_save(struct td_accepted *accepted, uint64_t bound_us)
 {
 	int result = accepted->save(accepted->context, bound_us);
 
-	if (result == 0)
+	if (result == 0) {
 		accepted->bound_us = bound_us;
+	} else if (result == -EINPROGRESS) {
+		accepted->saving = true;
+		accepted->saving_us = bound_us;
+		result = 0;
+	}
 	return result;
+}
+
+void td_accepted_saved(struct td_accepted *accepted, int result)
+{
+	if (accepted->saving && result == 0)
+		accepted->bound_us = accepted->saving_us;
+	accepted->saving = false;
 }
 
 int td_accepted_commit(struct td_accepted *accepted, const struct td_accepted_name *name, uint64_t time_us,
@@ -248,10 +263,14 @@ int td_accepted_commit(struct td_accepted *accepted, const struct td_accepted_na
 
 	if (td_accepted_check(accepted, name, time_us) != TD_FRESHNESS_FRESH)
 		return -EALREADY;
-	if (time_us > accepted->bound_us)
+	if (time_us > accepted->bound_us && !accepted->saving)
 		result = bound_save(accepted, (time_us > now_us ? time_us : now_us) + TD_ONERTT_RESERVE_US);
 	if (result)
 		return result;
+	if (time_us > accepted->bound_us) {
+		accepted->put_off++;
+		return -EAGAIN;
+	}
 	remember(accepted, name, time_us);
 	if (accepted->highest_us < time_us)
 		accepted->highest_us = time_us;
@@ -261,12 +280,17 @@ int td_accepted_commit(struct td_accepted *accepted, const struct td_accepted_na
 	return 0;
 }
 
+unsigned td_accepted_put_off(const struct td_accepted *accepted)
+{
+	return accepted->put_off;
+}
+
 int td_accepted_tick(struct td_accepted *accepted, uint64_t wall_us, uint64_t steady_us)
 {
 	uint64_t now_us = td_accepted_now(accepted, wall_us, steady_us);
 
 	// Nothing was accepted for long: nobody needs it.
-	if (now_us > accepted->highest_us + 2 * TD_ONERTT_RESERVE_US ||
+	if (accepted->saving || now_us > accepted->highest_us + 2 * TD_ONERTT_RESERVE_US ||
 	    accepted->bound_us > now_us + TD_ONERTT_RESERVE_US / 2)
 		return 0;
 	return bound_save(accepted, now_us + TD_ONERTT_RESERVE_US);

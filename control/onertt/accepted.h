@@ -34,7 +34,8 @@ struct td_accepted_setup {
 	bool found; // the bound was kept from the last run; else it is taken to be one window from now
 	uint64_t bound_us; // where found
 	uint64_t wall_us, steady_us; // now, by the system's clock and by one that nobody sets
-	// Keeps the bound, synced to disk. Returns 0 or -errno.
+	// Keeps the bound, synced to disk. Returns 0 or -errno; -EINPROGRESS: td_accepted_saved will tell,
+	// and until then it is not called again.
 	int (*save)(void *context, uint64_t bound_us);
 	void *context;
 };
@@ -46,7 +47,8 @@ struct td_accepted *td_accepted_create(const struct td_accepted_setup *setup);
 void td_accepted_widen(struct td_accepted *accepted, const struct td_freshness_window *window,
     uint64_t wall_us, uint64_t steady_us);
 // Saves the last time accepted as the bound, so that the next run has hardly anything to refuse. Before
-// td_accepted_free, when the gateway stops. Returns 0 or what save returned.
+// td_accepted_free, when the gateway stops; no saving may be under way, nor begin. Returns 0 or what save
+// returned.
 int td_accepted_settle(struct td_accepted *accepted);
 void td_accepted_free(struct td_accepted *accepted); // NULL is fine
 
@@ -59,10 +61,15 @@ enum td_freshness_verdict td_accepted_check(
 // The time to be told to an initiator whose message 1 is refused: with it the next one is accepted.
 uint64_t td_accepted_tell(const struct td_accepted *accepted, const struct td_accepted_name *name,
     uint64_t wall_us, uint64_t steady_us);
-// Once everything else of message 1 is good, and before anything comes of it. Returns 0, -EALREADY (replayed)
-// or what save returned: then the message must not be accepted, and nothing has changed.
+// Once everything else of message 1 is good, and before anything comes of it. Returns 0, -EALREADY
+// (replayed), -EAGAIN (the bound is being saved: it is good when it comes again after that) or what save
+// returned: then the message must not be accepted, and nothing has changed.
 int td_accepted_commit(struct td_accepted *accepted, const struct td_accepted_name *name, uint64_t time_us,
     uint64_t wall_us, uint64_t steady_us);
+// How often that was -EAGAIN.
+unsigned td_accepted_put_off(const struct td_accepted *accepted);
+// What save began is over, with 0 or -errno.
+void td_accepted_saved(struct td_accepted *accepted, int result);
 // Saves the next bound when the present one is near, so that no handshake has to: every TD_ONERTT_RESERVE_US
 // / 4 or so where handshakes come all the time. Returns 0 or what save returned.
 int td_accepted_tick(struct td_accepted *accepted, uint64_t wall_us, uint64_t steady_us);

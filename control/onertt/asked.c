@@ -612,12 +612,11 @@ static bool is_settled(struct asked *asked)
 static bool keep(const struct asked *asked)
 {
 	struct td_ike *ike = asked->ike;
+	int result = td_accepted_commit(ike->env.accepted, &asked->name, asked->time_us,
+	    ike->env.wall_us(ike->env.context), td_onertt_steady_us(ike));
 
-	if (td_accepted_commit(ike->env.accepted, &asked->name, asked->time_us,
-	        ike->env.wall_us(ike->env.context), td_onertt_steady_us(ike)) == 0)
-		return true;
-	td_onertt_stats_of(ike)->not_kept++;
-	return false;
+	td_onertt_stats_of(ike)->not_kept += result != 0 && result != -EAGAIN;
+	return result == 0;
 }
 
 // ---- message 1 ----------------------------------------------------------------------------------

@@ -260,6 +260,34 @@ Test(accepted, tick)
 	td_accepted_free(accepted);
 }
 
+// The disk takes its time: nothing is accepted that it does not know of, and it is asked for one bound at a
+// time.
+Test(accepted, slow_disk)
+{
+	struct disk disk = kept(NOON - 1);
+	struct td_accepted *accepted = run(&disk, NOON, 8);
+
+	disk.fails = -EINPROGRESS;
+	cr_expect_eq(commit(accepted, 1, NOON + 5, NOON), -EAGAIN);
+	disk.fails = -EIO; // is not asked
+	cr_expect_eq(commit(accepted, 2, NOON + 40 * S, NOON), -EAGAIN);
+	cr_expect_eq(td_accepted_tick(accepted, NOON + 1, STEADY), 0);
+	cr_expect_eq(td_accepted_put_off(accepted), 2);
+	cr_expect_eq(td_accepted_now(accepted, NOON - S, STEADY), NOON, "nothing has changed");
+	td_accepted_saved(accepted, 0);
+	cr_expect_eq(commit(accepted, 1, NOON + 5, NOON), 0);
+	cr_expect_eq(commit(accepted, 2, NOON + 40 * S, NOON), -EIO, "later than that bound");
+	disk.fails = -EINPROGRESS;
+	cr_expect_eq(commit(accepted, 2, NOON + 40 * S, NOON), -EAGAIN);
+	cr_expect_eq(commit(accepted, 3, NOON + 6, NOON), 0, "not later than the old one");
+	td_accepted_saved(accepted, -ENOSPC);
+	cr_expect_eq(commit(accepted, 2, NOON + 40 * S, NOON), -EAGAIN, "begun once more");
+	td_accepted_saved(accepted, 0);
+	cr_expect_eq(commit(accepted, 2, NOON + 40 * S, NOON), 0);
+	cr_expect_eq(td_accepted_put_off(accepted), 4);
+	td_accepted_free(accepted);
+}
+
 // What cannot be kept is not accepted.
 Test(accepted, disk_full)
 {
