@@ -136,7 +136,7 @@ static const char *policy_check(const struct td_dp_policy *policy, const char **
 	return NULL;
 }
 
-// ---- building, control thread
+// ---- building, any thread; publishing, control thread
 // ---------------------------------------------------------------------
 
 static void set_free(struct td_policy_set *set)
@@ -202,27 +202,58 @@ static int set_build(struct td_policy_set *set, const struct td_dp_policy *polic
 	return result ? result : td_policy_acl_build(policies, count, TD_POLICY_OUT, 6, &set->ipv6[1]);
 }
 
-int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error)
+// A set is what is built; the name is for those who know nothing of it.
+static struct td_policy_set *set_of(struct td_dp_policies *built)
+{
+	return (struct td_policy_set *)built;
+}
+
+struct td_dp_policies *td_dp_policies_build(
+    const struct td_dp_policy *policies, unsigned count, int *result, struct td_error *error)
 {
 	for (unsigned i = 0; i < count; i++) {
 		const char *field, *reason = policy_check(&policies[i], &field);
 		char object[32];
 
 		snprintf(object, sizeof(object), "policy %u", i);
-		if (reason)
-			return td_error_set(error, -EINVAL, object, field, "%s", reason);
+		if (reason) {
+			*result = td_error_set(error, -EINVAL, object, field, "%s", reason);
+			return NULL;
+		}
 	}
 	struct td_policy_set *set = calloc(1, sizeof(*set) + count * sizeof(set->rules[0]));
-	if (!set)
-		return td_error_set(error, -ENOMEM, "policy", "", "out of memory");
-	int result = set_build(set, policies, count);
-	if (result) {
-		set_free(set);
-		return td_error_set(
-		    error, result, "policy", "", "cannot build the classifier: %s", strerror(-result));
+	if (!set) {
+		*result = td_error_set(error, -ENOMEM, "policy", "", "out of memory");
+		return NULL;
 	}
-	set_publish(set);
-	return 0;
+	*result = set_build(set, policies, count);
+	if (*result == 0)
+		return (struct td_dp_policies *)set;
+	set_free(set);
+	(void)td_error_set(
+	    error, *result, "policy", "", "cannot build the classifier: %s", strerror(-*result));
+	return NULL;
+}
+
+void td_dp_policies_publish(struct td_dp_policies *built)
+{
+	set_publish(set_of(built));
+}
+
+void td_dp_policies_free(struct td_dp_policies *built)
+{
+	if (built)
+		set_free(set_of(built));
+}
+
+int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error)
+{
+	int result;
+	struct td_dp_policies *built = td_dp_policies_build(policies, count, &result, error);
+
+	if (built)
+		td_dp_policies_publish(built);
+	return result;
 }
 
 void td_policy_fini(void)

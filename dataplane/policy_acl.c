@@ -206,7 +206,7 @@ static bool wanted(const struct td_dp_policy *policy, enum td_policy_direction d
 
 static struct rte_acl_ctx *context_create(uint8_t family, unsigned rules)
 {
-	static unsigned serial; // rte_acl finds contexts by name
+	static unsigned serial; // rte_acl finds contexts by name. Any thread
 	char name[RTE_ACL_NAMESIZE];
 	struct rte_acl_param param = {
 	    .name = name,
@@ -215,7 +215,7 @@ static struct rte_acl_ctx *context_create(uint8_t family, unsigned rules)
 	    .max_rule_num = rules,
 	};
 
-	snprintf(name, sizeof(name), "policy%u", serial++);
+	snprintf(name, sizeof(name), "policy%u", __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED));
 	return rte_acl_create(&param);
 }
 

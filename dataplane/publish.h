@@ -193,6 +193,14 @@ uint64_t td_dp_hits_read(const struct td_dp_hits *hits, unsigned worker);
 // Replaces all policies at once: the first that matches counts; where none does, the tunnel routes decide.
 // Nothing is changed on error: -EINVAL (the error's object says which policy, counted from 0) or -ENOMEM.
 int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error);
+// The same in two steps, of which the first may take seconds and be taken by any thread, while tunnels and
+// counters stay. Returns NULL and fills *error, whose code goes to *result.
+struct td_dp_policies;
+struct td_dp_policies *td_dp_policies_build(
+    const struct td_dp_policy *policies, unsigned count, int *result, struct td_error *error);
+// Either of them ends what was built.
+void td_dp_policies_publish(struct td_dp_policies *built);
+void td_dp_policies_free(struct td_dp_policies *built); // NULL is nothing
 
 // Tunnel routes stand behind all policies: the longest prefix that covers the remote address (outbound the
 // destination, inbound the source) protects the packet by its tunnel; without any it is discarded.

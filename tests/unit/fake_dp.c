@@ -289,16 +289,50 @@ uint64_t td_dp_hits_read(const struct td_dp_hits *hits, unsigned worker)
 	return hits ? hits->packets + worker : 5;
 }
 
+struct td_dp_policies {
+	unsigned count;
+	struct td_dp_policy policies[8];
+};
+
+struct td_dp_policies *td_dp_policies_build(
+    const struct td_dp_policy *policies, unsigned count, int *result, struct td_error *error)
+{
+	struct td_dp_policies *built = NULL;
+
+	*result = 0;
+	if (!fake_dp.policy_fails || count == 0)
+		built = calloc(1, sizeof(*built));
+	if (!built) {
+		*result = td_error_set(error, -ENOMEM, "policy", "", "cannot build the classifier");
+		return NULL;
+	}
+	built->count = count;
+	for (unsigned i = 0; i < count && i < 8; i++)
+		built->policies[i] = policies[i];
+	return built;
+}
+
+void td_dp_policies_publish(struct td_dp_policies *built)
+{
+	memcpy(fake_dp.policies, built->policies, sizeof(fake_dp.policies));
+	fake_dp.policy_count = built->count;
+	fake_dp.policies_set++;
+	free(built);
+}
+
+void td_dp_policies_free(struct td_dp_policies *built)
+{
+	free(built);
+}
+
 int td_dp_policy_set(const struct td_dp_policy *policies, unsigned count, struct td_error *error)
 {
-	if (fake_dp.policy_fails && count > 0)
-		return td_error_set(error, -ENOMEM, "policy", "", "cannot build the classifier");
-	memset(fake_dp.policies, 0, sizeof(fake_dp.policies));
-	for (unsigned i = 0; i < count && i < 8; i++)
-		fake_dp.policies[i] = policies[i];
-	fake_dp.policy_count = count;
-	fake_dp.policies_set++;
-	return 0;
+	int result;
+	struct td_dp_policies *built = td_dp_policies_build(policies, count, &result, error);
+
+	if (built)
+		td_dp_policies_publish(built);
+	return result;
 }
 
 int td_dp_tunnel_route_set(const struct td_prefix *prefix, struct td_dp_tunnel *tunnel)
