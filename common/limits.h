@@ -94,6 +94,9 @@
 // A turn of the loop that took longer counts as late (loop.stats): a request that comes meanwhile is repeated
 // after 50 ms or more by all but the most impatient peers.
 #define TD_LOOP_LATE_US 10000
+// Of a reload so much is done in a turn; what can only be done at once (taking over) takes some milliseconds
+// for 10,000 tunnels that are all others.
+#define TD_RELOAD_SLICE_US 2000
 
 // Control socket.
 #define TD_RPC_CLIENTS_MAX 2048

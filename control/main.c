@@ -143,6 +143,7 @@ static void stop_begin(struct daemon *daemon)
 	if (daemon->stop_timer.armed)
 		return;
 	daemon->stop_timer = (struct td_timer){.fn = stop_due, .context = daemon};
+	td_reload_stop(&daemon->reload);
 	if (daemon->negotiate == NULL || !td_negotiate_stop(daemon->negotiate))
 		td_loop_stop(daemon->loop);
 	else
@@ -154,6 +155,11 @@ static void reload_run(struct daemon *daemon)
 {
 	(void)td_notify_send("RELOADING=1");
 	td_reload_signal(&daemon->reload);
+}
+
+static void reload_done(void *context)
+{
+	(void)context;
 	(void)td_notify_send("READY=1");
 }
 
@@ -276,6 +282,8 @@ static enum exit_code control_run(struct daemon *daemon)
 	    daemon->loop, daemon->config, daemon->sad, td_rpc_negotiate_event, daemon->rpc, &error);
 	daemon->rpc_context.negotiate = daemon->negotiate;
 	daemon->reload = (struct td_reload){
+	    .loop = daemon->loop,
+	    .signal_done = reload_done,
 	    .path = daemon->path,
 	    .config = daemon->config,
 	    .sad = daemon->sad,
@@ -288,6 +296,7 @@ static enum exit_code control_run(struct daemon *daemon)
 		start_failed("cannot negotiate keys", &error);
 	else
 		code = serve(daemon);
+	td_reload_stop(&daemon->reload);
 	td_negotiate_destroy(daemon->negotiate);
 	daemon->negotiate = NULL;
 	// The workers still run: no packet may meet a policy whose tunnel is gone.

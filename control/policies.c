@@ -21,7 +21,7 @@ static int policy_convert(
 	const struct td_tunnel *tunnel = NULL;
 
 	if (config->action == TD_POLICY_PROTECT) {
-		tunnel = td_sad_tunnel_find(sad, config->tunnel);
+		tunnel = td_sad_tunnel_find_next(sad, config->tunnel);
 		if (tunnel == NULL)
 			return td_error_set(
 			    error, -ENOENT, "policy", "tunnel", "there is no tunnel \"%s\"", config->tunnel);
@@ -69,32 +69,36 @@ static size_t tunnel_rules(const struct td_tunnel_config *tunnel, struct td_dp_t
 	return count;
 }
 
-int td_policies_publish(const struct td_policies *policies, const struct td_config *config,
-    const struct td_tunnel_hits *tunnels, const struct td_policy *list, unsigned list_count,
+struct td_dp_policy *td_policies_collect(const struct td_policies *policies, const struct td_config *config,
+    const struct td_tunnel_hits *tunnels, const struct td_policy *list, unsigned list_count, unsigned *count,
     struct td_error *error)
 {
-	size_t most = list_count + tunnels->first[config->tunnel_count], count = 0;
+	size_t most = list_count + tunnels->first[config->tunnel_count], used = 0;
 	struct td_dp_policy *dp = calloc(most + 1, sizeof(*dp));
 	int ret = 0;
 
 	if (dp == NULL || most > UINT32_MAX)
 		ret = td_policies_no_memory(error);
-	for (; ret == 0 && count < list_count; count++)
-		ret = policy_convert(&list[count], policies->sad, &dp[count], error);
+	for (; ret == 0 && used < list_count; used++)
+		ret = policy_convert(&list[used], policies->sad, &dp[used], error);
 	for (unsigned i = 0; i < config->tunnel_count && ret == 0; i++) {
-		const struct td_tunnel *tunnel = td_sad_tunnel_find(policies->sad, config->tunnels[i].name);
+		const struct td_tunnel *tunnel;
 
+		if (config->tunnels[i].local_count == 0)
+			continue;
+		tunnel = td_sad_tunnel_find_next(policies->sad, config->tunnels[i].name);
 		if (tunnel == NULL)
 			ret = td_error_set(
 			    error, -ENOENT, config->tunnels[i].name, NULL, "there is no such tunnel");
 		else
-			count += tunnel_rules(
-			    &config->tunnels[i], tunnel->dp, &tunnels->hits[tunnels->first[i]], &dp[count]);
+			used += tunnel_rules(
+			    &config->tunnels[i], tunnel->dp, &tunnels->hits[tunnels->first[i]], &dp[used]);
 	}
+	*count = (unsigned)used;
 	if (ret == 0)
-		ret = td_dp_policy_set(dp, (unsigned)count, error);
+		return dp;
 	free(dp);
-	return ret;
+	return NULL;
 }
 
 // ---- changes ------------------------------------------------------------------------------------
@@ -116,8 +120,12 @@ static void hits_remove(const struct td_policy *list, unsigned count)
 static int list_publish(
     struct td_policies *policies, struct td_policy *list, unsigned count, struct td_error *error)
 {
-	int ret = td_policies_publish(policies, policies->config, &policies->tunnels, list, count, error);
+	unsigned dp_count;
+	struct td_dp_policy *dp = td_policies_collect(
+	    policies, policies->config, &policies->tunnels, list, count, &dp_count, error);
+	int ret = dp != NULL ? td_dp_policy_set(dp, dp_count, error) : -ENOENT;
 
+	free(dp);
 	if (ret < 0)
 		return ret;
 	free(policies->list);
@@ -126,9 +134,21 @@ static int list_publish(
 	return 0;
 }
 
+// Until a change to another configuration is over, its classifier is the next.
+static int changing(const struct td_policies *policies, struct td_error *error)
+{
+	if (policies->change == NULL)
+		return 0;
+	return td_error_set(
+	    error, -EBUSY, "policy", "", "is changed by a reload that is under way; try again after it");
+}
+
 int td_policies_replace(struct td_policies *policies, const struct td_policy_config *configs, unsigned count,
     struct td_error *error)
 {
+	if (changing(policies, error) < 0)
+		return -EBUSY;
+
 	struct td_policy *list = calloc(count + 1ul, sizeof(*list));
 	struct td_policy *old = policies->list;
 	unsigned old_count = policies->count;
@@ -175,6 +195,8 @@ int td_policies_add(struct td_policies *policies, const struct td_policy_config 
 	struct td_policy *list;
 	int ret;
 
+	if (changing(policies, error) < 0)
+		return -EBUSY;
 	if (before != 0 && place == policies->count)
 		return no_policy(before, "before", error);
 	for (unsigned i = 0; i < policies->count; i++)
@@ -206,6 +228,8 @@ int td_policies_remove(struct td_policies *policies, uint32_t id, struct td_erro
 	struct td_policy *list;
 	int ret;
 
+	if (changing(policies, error) < 0)
+		return -EBUSY;
 	if (place == policies->count)
 		return no_policy(id, "id", error);
 	list = calloc(policies->count, sizeof(*list));

@@ -34,11 +34,19 @@ int td_policies_add(struct td_policies *policies, const struct td_policy_config 
     uint32_t *id, struct td_error *error);
 int td_policies_remove(struct td_policies *policies, uint32_t id, struct td_error *error);
 
-// Publishes the policies of another configuration, whose tunnels are in the SAD by now; those that are the
-// same go on counting. diff is from the present one. Returns 0, or -errno and fills *error: nothing has
-// changed then. From success the contents of the present configuration must be those of config.
-int td_policies_change(struct td_policies *policies, const struct td_config *config,
-    const struct td_config_diff *diff, struct td_error *error);
+// The policies of another configuration, whose tunnels are in the SAD or come (td_sad_tunnel_find_next);
+// those that are the same go on counting. diff is from the present one. Makes all that can fail, in another
+// thread what takes long, and calls done, at once or later: with 0, or -errno and *error. Returns 0, or
+// -errno and fills *error. Until what was made is taken or forgotten the others are refused with -EBUSY, and
+// the configuration and diff must live.
+typedef void (*td_policies_done_fn)(void *context, int result, const struct td_error *error);
+int td_policies_change_prepare(struct td_policies *policies, struct td_loop *loop,
+    const struct td_config *config, const struct td_config_diff *diff, td_policies_done_fn done,
+    void *context, struct td_error *error);
+// Publishes what was made. From now on the contents of the present configuration must be those of config.
+void td_policies_change_take(struct td_policies *policies);
+// Nothing has changed. Waits for the thread if it is not done.
+void td_policies_change_forget(struct td_policies *policies);
 
 // The policies that are not the tunnels', in order; NULL behind the last.
 const struct td_policy *td_policies_at(const struct td_policies *policies, unsigned index);

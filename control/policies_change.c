@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The policies of another configuration in place of the present ones.
+#include "control/job.h"
 #include "control/policies_internal.h"
 
 #include <errno.h>
@@ -7,13 +8,24 @@
 #include <string.h>
 
 // What a change to another configuration would put in place of the present.
-struct change {
+struct td_policies_change {
 	const struct td_config *config;
 	const struct td_config_diff *diff;
 	struct td_policy *list;
 	unsigned count;
 	bool *list_kept; // by position of the present list: its number and counter go on
+	bool *list_new; // by position of this list: its counter is
 	struct td_tunnel_hits tunnels;
+	// The classifier, made by a thread.
+	struct td_policies *policies;
+	struct td_job *job; // NULL: it is done, or need not be
+	struct td_dp_policy *dp;
+	unsigned dp_count;
+	struct td_dp_policies *built; // NULL: the present one stays
+	int result;
+	struct td_error error;
+	td_policies_done_fn done;
+	void *done_context;
 };
 
 static bool stays(const struct td_config_diff *diff, unsigned tunnel)
@@ -22,9 +34,12 @@ static bool stays(const struct td_config_diff *diff, unsigned tunnel)
 }
 
 // A policy that was there before goes on counting.
-static int policy_adopt(struct td_policies *policies, struct change *change,
-    const struct td_policy_config *config, unsigned place, struct td_policy *policy)
+static int policy_adopt(struct td_policies *policies, struct td_policies_change *change,
+    const struct td_policy_config *config, unsigned place)
 {
+	struct td_policy *policy = &change->list[place];
+	int ret;
+
 	// Most stand where they stood.
 	for (unsigned n = 0; n < policies->count; n++) {
 		unsigned i = (place + n) % policies->count;
@@ -35,10 +50,12 @@ static int policy_adopt(struct td_policies *policies, struct change *change,
 		*policy = policies->list[i];
 		return 0;
 	}
-	return td_policies_make(policies, config, policy, NULL);
+	ret = td_policies_make(policies, config, policy, NULL);
+	change->list_new[place] = ret == 0;
+	return ret;
 }
 
-static int change_list(struct td_policies *policies, struct change *change)
+static int change_list(struct td_policies *policies, struct td_policies_change *change)
 {
 	const struct td_config *config = change->config;
 	int ret = 0;
@@ -47,11 +64,12 @@ static int change_list(struct td_policies *policies, struct change *change)
 	change->count = change->diff->policies ? config->policy_count : policies->count;
 	change->list = calloc(change->count + 1ul, sizeof(*change->list));
 	change->list_kept = calloc(policies->count + 1ul, sizeof(*change->list_kept));
-	if (change->list == NULL || change->list_kept == NULL)
+	change->list_new = calloc(change->count + 1ul, sizeof(*change->list_new));
+	if (change->list == NULL || change->list_kept == NULL || change->list_new == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < change->count && ret == 0; i++) {
 		if (change->diff->policies) {
-			ret = policy_adopt(policies, change, &config->policies[i], i, &change->list[i]);
+			ret = policy_adopt(policies, change, &config->policies[i], i);
 		} else {
 			change->list[i] = policies->list[i];
 			change->list_kept[i] = true;
@@ -60,7 +78,7 @@ static int change_list(struct td_policies *policies, struct change *change)
 	return ret;
 }
 
-static int change_tunnels(const struct td_policies *policies, struct change *change)
+static int change_tunnels(const struct td_policies *policies, struct td_policies_change *change)
 {
 	const struct td_config *config = change->config;
 	int ret = td_tunnel_hits_places(config, &change->tunnels);
@@ -79,32 +97,102 @@ static int change_tunnels(const struct td_policies *policies, struct change *cha
 	return ret;
 }
 
-static bool is_in(const struct td_policy *list, unsigned count, const struct td_dp_hits *hits)
+// ---- building -----------------------------------------------------------------------------------
+
+static void change_free(struct td_policies_change *change)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (list[i].hits == hits)
-			return true;
-	return false;
+	change->policies->change = NULL;
+	td_tunnel_hits_free(&change->tunnels);
+	free(change->list);
+	free(change->list_kept);
+	free(change->list_new);
+	free(change->dp);
+	free(change);
 }
 
-// Forgets a change that was not made.
-static void change_undo(const struct td_policies *policies, struct change *change)
+static void build(void *context)
 {
-	for (unsigned i = 0; change->list != NULL && i < change->count; i++)
-		if (!is_in(policies->list, policies->count, change->list[i].hits))
+	struct td_policies_change *change = context;
+
+	change->built = td_dp_policies_build(change->dp, change->dp_count, &change->result, &change->error);
+}
+
+static void built(void *context)
+{
+	struct td_policies_change *change = context;
+
+	change->job = NULL;
+	change->done(change->done_context, change->result, &change->error);
+}
+
+static bool is_another(const struct td_config_diff *diff)
+{
+	return diff->policies || diff->order || diff->added || diff->removed || diff->changed;
+}
+
+static int build_start(struct td_policies_change *change, struct td_loop *loop, struct td_error *error)
+{
+	const struct td_policies *policies = change->policies;
+
+	if (!is_another(change->diff)) {
+		change->done(change->done_context, 0, NULL);
+		return 0;
+	}
+	change->dp = td_policies_collect(policies, change->config, &change->tunnels, change->list,
+	    change->count, &change->dp_count, error);
+	if (change->dp == NULL)
+		return -ENOENT;
+	change->job = td_job_start(loop, build, built, change);
+	return change->job != NULL ? 0 : td_policies_no_memory(error);
+}
+
+int td_policies_change_prepare(struct td_policies *policies, struct td_loop *loop,
+    const struct td_config *config, const struct td_config_diff *diff, td_policies_done_fn done,
+    void *context, struct td_error *error)
+{
+	struct td_policies_change *change = calloc(1, sizeof(*change));
+	int ret;
+
+	if (change == NULL)
+		return td_policies_no_memory(error);
+	*change = (struct td_policies_change){
+	    .config = config, .diff = diff, .policies = policies, .done = done, .done_context = context};
+	policies->change = change;
+	if (change_list(policies, change) < 0 || change_tunnels(policies, change) < 0)
+		ret = td_policies_no_memory(error);
+	else
+		ret = build_start(change, loop, error);
+	if (ret < 0)
+		td_policies_change_forget(policies);
+	return ret;
+}
+
+// ---- its end ------------------------------------------------------------------------------------
+
+void td_policies_change_forget(struct td_policies *policies)
+{
+	struct td_policies_change *change = policies->change;
+
+	if (change == NULL)
+		return;
+	td_job_wait(change->job);
+	td_dp_policies_free(change->built);
+	for (unsigned i = 0; change->list_new != NULL && i < change->count; i++)
+		if (change->list_new[i])
 			td_dp_hits_remove(change->list[i].hits);
 	for (unsigned t = 0; change->tunnels.hits != NULL && t < change->config->tunnel_count; t++)
 		for (size_t i = change->tunnels.first[t];
 		     !stays(change->diff, t) && i < change->tunnels.first[t + 1]; i++)
 			td_dp_hits_remove(change->tunnels.hits[i]);
-	free(change->list);
-	free(change->list_kept);
-	td_tunnel_hits_free(&change->tunnels);
+	change_free(change);
 }
 
-// Forgets what a change has replaced.
-static void change_take(struct td_policies *policies, struct change *change)
+void td_policies_change_take(struct td_policies *policies)
 {
+	struct td_policies_change *change = policies->change;
+
+	if (change->built != NULL)
+		td_dp_policies_publish(change->built);
 	for (unsigned i = 0; i < policies->count; i++)
 		if (!change->list_kept[i])
 			td_dp_hits_remove(policies->list[i].hits);
@@ -122,25 +210,7 @@ static void change_take(struct td_policies *policies, struct change *change)
 	policies->list = change->list;
 	policies->count = change->count;
 	policies->tunnels = change->tunnels;
-	free(change->list_kept);
-}
-
-int td_policies_change(struct td_policies *policies, const struct td_config *config,
-    const struct td_config_diff *diff, struct td_error *error)
-{
-	struct change change = {.config = config, .diff = diff};
-	int ret;
-
-	if (change_list(policies, &change) < 0 || change_tunnels(policies, &change) < 0)
-		ret = td_policies_no_memory(error);
-	else if (!diff->policies && !diff->order && !diff->added && !diff->removed && !diff->changed)
-		ret = 0;
-	else
-		ret =
-		    td_policies_publish(policies, config, &change.tunnels, change.list, change.count, error);
-	if (ret == 0)
-		change_take(policies, &change);
-	else
-		change_undo(policies, &change);
-	return ret;
+	change->list = NULL;
+	change->tunnels = (struct td_tunnel_hits){0};
+	change_free(change);
 }

@@ -1,49 +1,65 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reload.h"
 
+#include "common/clock.h"
+#include "common/limits.h"
 #include "common/log.h"
+#include "control/job.h"
 #include "control/tunnel_routes.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-// One change while it is made.
-struct change {
+// One reload, in phases. Each goes through the tunnels of the diff, as many in a turn of the loop as there is
+// time for, and has something to do at its end that is done in one turn.
+struct phase {
+	int (*each)(struct td_reload_run *run, unsigned i); // NULL: nothing
+	// Returns what comes next; NULL: it has been said, or will be said by what is waited for.
+	const struct phase *(*end)(struct td_reload_run *run);
+};
+
+struct td_reload_run {
 	struct td_reload *reload;
-	struct td_config *after;
-	const struct td_config_diff *diff;
+	struct td_reload_user user;
+	bool apply;
+	struct td_job *job; // reads; NULL: it has
+	struct td_timer timer;
+	const struct phase *phase; // NULL: something is waited for
+	unsigned at; // of the diff's tunnels, in this phase
+	bool taken; // there is no way back
+	struct td_config *after; // once taken what was before
+	struct td_config_diff diff;
+	struct td_negotiate_read *read;
+	struct td_reload_result result;
 	// By position in the diff; NULL: it stays, or is not there before or after.
 	struct td_tunnel **leaving, **made;
 	bool routes; // of the kernel are changed
 };
 
-// ---- reading ------------------------------------------------------------------------------------
+// ---- reading, in another thread -------------------------------------------------------------------
 
 static int no_memory(struct td_error *error)
 {
 	return td_error_set(error, -ENOMEM, "configuration", "", "there is not enough memory");
 }
 
-static struct td_config *file_read(const char *path, char **lines, int *ret, struct td_error *error)
+static int file_read(struct td_reload_run *run)
 {
+	struct td_reload_result *result = &run->result;
 	size_t size = 0;
-	FILE *stream = open_memstream(lines, &size);
-	struct td_config *config;
+	FILE *stream = open_memstream(&result->lines, &size);
 
-	if (!stream) {
-		*ret = no_memory(error);
-		return NULL;
-	}
-	config = td_config_load(path, stream);
+	if (!stream)
+		return no_memory(&result->error);
+	run->after = td_config_load(run->reload->path, stream);
 	fclose(stream);
-	if (config)
-		return config;
+	if (run->after)
+		return 0;
 	// The first line; the others are there for those who want them.
-	*ret = *lines ? td_error_set(
-	                    error, -EBADMSG, "configuration", "", "%.*s", (int)strcspn(*lines, "\n"), *lines)
-	              : no_memory(error);
-	return NULL;
+	return result->lines ? td_error_set(&result->error, -EBADMSG, "configuration", "", "%.*s",
+	                           (int)strcspn(result->lines, "\n"), result->lines)
+	                     : no_memory(&result->error);
 }
 
 static int restart_check(const struct td_config_diff *diff, struct td_error *error)
@@ -59,7 +75,40 @@ static int restart_check(const struct td_config_diff *diff, struct td_error *err
 	return td_error_set(error, -EBUSY, "configuration", "", "differs in %s, which takes a restart", keys);
 }
 
+// The present configuration is read by both threads; only a reload writes to it.
+static void load(void *context)
+{
+	struct td_reload_run *run = context;
+	struct td_error *error = &run->result.error;
+	int ret = file_read(run);
+
+	if (ret == 0 && td_config_diff(run->reload->config, run->after, &run->diff) < 0)
+		ret = no_memory(error);
+	if (ret == 0 && run->apply)
+		ret = restart_check(&run->diff, error);
+	if (ret == 0 && run->user.differs)
+		run->user.differs(run->user.context, &run->diff);
+	if (ret == 0 && run->apply) {
+		run->read = td_negotiate_read(run->reload->config, run->after, &run->diff, error);
+		run->leaving = calloc(2 * (run->diff.tunnel_count + 1ul), sizeof(struct td_tunnel *));
+		if (!run->read)
+			ret = -EINVAL;
+		else if (!run->leaving)
+			ret = no_memory(error);
+		else
+			run->made = run->leaving + run->diff.tunnel_count + 1;
+	}
+	run->result.result = ret;
+}
+
 // ---- preparing ----------------------------------------------------------------------------------
+
+static const struct phase keeping, adding, taking, leaving, starting, undoing, over;
+
+static const struct td_config_tunnel_diff *diff_of(const struct td_reload_run *run, unsigned i)
+{
+	return &run->diff.tunnels[i];
+}
 
 static bool ends(const struct td_config_tunnel_diff *tunnel)
 {
@@ -71,153 +120,212 @@ static bool begins(const struct td_config_tunnel_diff *tunnel)
 	return tunnel->after != TD_CONFIG_NO_TUNNEL && !tunnel->in_place;
 }
 
-static const struct td_tunnel_config *config_after(const struct change *change, unsigned i)
-{
-	return &change->after->tunnels[change->diff->tunnels[i].after];
-}
-
-// Another tunnel may have the name of one that goes.
-static void tunnels_hide(struct change *change)
-{
-	struct td_sad *sad = change->reload->sad;
-
-	for (unsigned i = 0; i < change->diff->tunnel_count; i++) {
-		if (!ends(&change->diff->tunnels[i]))
-			continue;
-		change->leaving[i] = td_sad_tunnel_find(sad, change->diff->tunnels[i].name);
-		td_sad_tunnel_hide(sad, change->leaving[i]);
-	}
-}
-
 // Peers of tunnels that stay come first: new ones may share them.
-static int tunnels_prepare(struct change *change, struct td_error *error)
+static int keep(struct td_reload_run *run, unsigned i)
 {
-	const struct td_reload *reload = change->reload;
-	int ret = 0;
+	const struct td_reload *reload = run->reload;
+	const struct td_config_tunnel_diff *tunnel = diff_of(run, i);
+	struct td_tunnel *sad =
+	    tunnel->before != TD_CONFIG_NO_TUNNEL ? td_sad_tunnel_find(reload->sad, tunnel->name) : NULL;
 
-	for (unsigned i = 0; i < change->diff->tunnel_count && ret == 0; i++) {
-		const struct td_config_tunnel_diff *tunnel = &change->diff->tunnels[i];
-
-		if (tunnel->before == TD_CONFIG_NO_TUNNEL || !tunnel->in_place)
-			continue;
-		ret = td_negotiate_tunnel_prepare(reload->negotiate,
-		    td_sad_tunnel_find(reload->sad, change->diff->tunnels[i].name), config_after(change, i),
-		    error);
+	if (ends(tunnel)) {
+		run->leaving[i] = sad;
+		td_sad_tunnel_leave(sad, true);
+	} else if (sad) {
+		td_negotiate_tunnel_prepare(reload->negotiate, sad, run->read, tunnel->after);
 	}
-	return ret;
+	return 0;
 }
 
-static int tunnels_add(struct change *change, struct td_error *error)
+static const struct phase *keep_end(struct td_reload_run *run)
 {
-	const struct td_reload *reload = change->reload;
-	int ret = 0;
-
-	for (unsigned i = 0; i < change->diff->tunnel_count && ret == 0; i++) {
-		if (!begins(&change->diff->tunnels[i]))
-			continue;
-		change->made[i] = td_sad_tunnel_add(reload->sad, config_after(change, i));
-		if (!change->made[i])
-			return no_memory(error);
-		ret = td_negotiate_tunnel_add(reload->negotiate, change->made[i], error);
-	}
-	return ret;
+	(void)run;
+	return &adding;
 }
 
-static int routes_set(struct change *change, struct td_error *error)
+static int add(struct td_reload_run *run, unsigned i)
 {
-	const struct td_reload *reload = change->reload;
-	int ret = 0;
+	const struct td_reload *reload = run->reload;
+	const struct td_config_tunnel_diff *tunnel = diff_of(run, i);
 
-	if (change->diff->routes) {
-		ret = td_netlink_routes_change(reload->netlink, change->after, error);
-		change->routes = ret == 0;
-	}
-	return ret == 0 ? td_tunnel_routes_set(change->after, reload->sad, error) : ret;
+	if (!begins(tunnel))
+		return 0;
+	run->made[i] = td_sad_tunnel_prepare(reload->sad, &run->after->tunnels[tunnel->after]);
+	if (!run->made[i])
+		return no_memory(&run->result.error);
+	return td_negotiate_tunnel_add(
+	    reload->negotiate, run->made[i], run->read, tunnel->after, &run->result.error);
 }
 
-static void undo(struct change *change)
+static const struct phase *fail(struct td_reload_run *run, int result)
 {
-	const struct td_reload *reload = change->reload;
-	struct td_error error = {0};
-
-	for (unsigned i = 0; i < change->diff->tunnel_count; i++)
-		if (change->made[i])
-			td_sad_tunnel_hide(reload->sad, change->made[i]);
-	for (unsigned i = 0; i < change->diff->tunnel_count; i++)
-		if (change->leaving[i])
-			td_sad_tunnel_show(reload->sad, change->leaving[i]);
-	if (td_tunnel_routes_set(reload->config, reload->sad, &error) < 0)
-		td_log_warning("%s: %s %s", error.object, error.field, error.reason);
-	td_tunnel_routes_prune(change->after, reload->config);
-	for (unsigned i = 0; i < change->diff->tunnel_count; i++)
-		if (change->made[i]) {
-			td_negotiate_tunnel_discard(reload->negotiate, change->made[i]);
-			td_sad_tunnel_remove(reload->sad, change->made[i]);
-		}
-	td_negotiate_cancel(reload->negotiate);
-	if (change->routes)
-		td_netlink_routes_revert(reload->netlink, change->after);
+	run->result.result = result;
+	td_policies_change_forget(run->reload->policies);
+	return &undoing;
 }
 
-// ---- taking over --------------------------------------------------------------------------------
-
-// From here nothing can fail. The present configuration's place takes the new contents; what leaves keeps its
-// part of the old ones.
-static void commit(struct change *change)
+static void go_on(struct td_reload_run *run, const struct phase *phase)
 {
-	struct td_reload *reload = change->reload;
-	struct td_config before = *reload->config;
-
-	td_tunnel_routes_prune(&before, change->after);
-	for (unsigned i = 0; i < change->diff->tunnel_count; i++)
-		if (change->leaving[i])
-			before.tunnels[change->diff->tunnels[i].before].ike = NULL;
-	*reload->config = *change->after;
-	*change->after = before;
-	td_negotiate_commit(reload->negotiate);
-	for (unsigned i = 0; i < change->diff->tunnel_count; i++)
-		if (change->leaving[i])
-			td_negotiate_tunnel_leave(reload->negotiate, change->leaving[i]);
-	for (unsigned i = 0; i < reload->config->tunnel_count; i++) {
-		const struct td_tunnel_config *config = &reload->config->tunnels[i];
-		struct td_tunnel *tunnel = td_sad_tunnel_find(reload->sad, config->name);
-
-		td_sad_tunnel_update(tunnel, config);
-		if (change->diff->tunnels[i].keys && change->diff->tunnels[i].in_place)
-			td_negotiate_tunnel_update(tunnel);
-		td_negotiate_tunnel_start(tunnel);
-	}
-	if (!reload->log_level_fixed)
-		td_log_set_level(reload->config->log_level);
+	run->phase = phase;
+	run->at = 0;
+	td_loop_timer_set(run->reload->loop, &run->timer, td_clock_now_ns());
 }
 
-static int take(struct td_reload *reload, struct td_config *after, const struct td_config_diff *diff,
-    struct td_error *error)
+static void policies_done(void *context, int result, const struct td_error *error)
 {
-	struct change change = {.reload = reload, .after = after, .diff = diff};
+	struct td_reload_run *run = context;
+
+	if (result < 0)
+		run->result.error = *error;
+	go_on(run, result < 0 ? fail(run, result) : &taking);
+}
+
+static const struct phase *add_end(struct td_reload_run *run)
+{
+	const struct td_reload *reload = run->reload;
 	int ret;
 
-	change.leaving = calloc(2 * (diff->tunnel_count + 1ul), sizeof(struct td_tunnel *));
-	if (!change.leaving)
-		return no_memory(error);
-	change.made = change.leaving + diff->tunnel_count + 1;
-	tunnels_hide(&change);
-	ret = tunnels_prepare(&change, error);
-	if (ret == 0)
-		ret = tunnels_add(&change, error);
-	if (ret == 0)
-		ret = routes_set(&change, error);
-	if (ret == 0)
-		ret = td_policies_change(reload->policies, after, diff, error);
-	if (ret == 0)
-		commit(&change);
-	else
-		undo(&change);
-	free(change.leaving);
-	return ret;
+	run->phase = NULL;
+	ret = td_policies_change_prepare(
+	    reload->policies, reload->loop, run->after, &run->diff, policies_done, run, &run->result.error);
+	return ret < 0 ? fail(run, ret) : NULL;
 }
 
-// ---- from outside -------------------------------------------------------------------------------
+// ---- taking over, in one turn -------------------------------------------------------------------
+
+static void names_swap(struct td_reload_run *run)
+{
+	for (unsigned i = 0; i < run->diff.tunnel_count; i++)
+		if (run->leaving[i])
+			td_sad_tunnel_hide(run->leaving[i]);
+	for (unsigned i = 0; i < run->diff.tunnel_count; i++)
+		if (run->made[i])
+			td_sad_tunnel_show(run->reload->sad, run->made[i]);
+}
+
+static int routes_set(struct td_reload_run *run)
+{
+	const struct td_reload *reload = run->reload;
+	struct td_error *error = &run->result.error;
+	int ret = 0;
+
+	if (run->diff.routes) {
+		ret = td_netlink_routes_change(reload->netlink, run->after, error);
+		run->routes = ret == 0;
+	}
+	return ret == 0 ? td_tunnel_routes_set(run->after, reload->sad, error) : ret;
+}
+
+static void routes_undo(struct td_reload_run *run)
+{
+	const struct td_reload *reload = run->reload;
+	struct td_error error = {0};
+
+	for (unsigned i = 0; i < run->diff.tunnel_count; i++)
+		if (run->made[i])
+			td_sad_tunnel_hide(run->made[i]);
+	for (unsigned i = 0; i < run->diff.tunnel_count; i++)
+		if (run->leaving[i])
+			td_sad_tunnel_show(reload->sad, run->leaving[i]);
+	if (td_tunnel_routes_set(reload->config, reload->sad, &error) < 0)
+		td_log_warning("%s: %s %s", error.object, error.field, error.reason);
+	td_tunnel_routes_prune(run->after, reload->config);
+	if (run->routes)
+		td_netlink_routes_revert(reload->netlink, run->after);
+}
+
+// The policies, which lead packets into the new tunnels, are the last. Then the present configuration's place
+// takes the new contents; what leaves keeps its part of the old ones.
+static const struct phase *take(struct td_reload_run *run)
+{
+	struct td_reload *reload = run->reload;
+	struct td_config before;
+	int ret;
+
+	names_swap(run);
+	ret = routes_set(run);
+	if (ret < 0) {
+		routes_undo(run);
+		return fail(run, ret);
+	}
+	td_policies_change_take(reload->policies);
+	td_tunnel_routes_prune(reload->config, run->after);
+	before = *reload->config;
+	for (unsigned i = 0; i < run->diff.tunnel_count; i++)
+		if (run->leaving[i])
+			before.tunnels[run->diff.tunnels[i].before].ike = NULL;
+	*reload->config = *run->after;
+	*run->after = before;
+	run->taken = true;
+	if (!reload->log_level_fixed)
+		td_log_set_level(reload->config->log_level);
+	return &leaving;
+}
+
+// ---- afterwards: nothing can fail -----------------------------------------------------------------
+
+static int leave(struct td_reload_run *run, unsigned i)
+{
+	if (run->leaving[i])
+		td_negotiate_tunnel_leave(run->reload->negotiate, run->leaving[i]);
+	return 0;
+}
+
+static const struct phase *leave_end(struct td_reload_run *run)
+{
+	(void)run;
+	return &starting;
+}
+
+static int start(struct td_reload_run *run, unsigned i)
+{
+	const struct td_reload *reload = run->reload;
+	const struct td_config_tunnel_diff *diff = diff_of(run, i);
+	struct td_tunnel *tunnel;
+
+	if (diff->after == TD_CONFIG_NO_TUNNEL)
+		return 0;
+	tunnel = td_sad_tunnel_find(reload->sad, diff->name);
+	td_sad_tunnel_update(tunnel, &reload->config->tunnels[diff->after]);
+	if (diff->keys && diff->in_place)
+		td_negotiate_tunnel_update(tunnel);
+	td_negotiate_tunnel_start(tunnel);
+	return 0;
+}
+
+static const struct phase *ended(struct td_reload_run *run)
+{
+	(void)run;
+	return &over;
+}
+
+// ---- or all is as it was ------------------------------------------------------------------------
+
+static int undo(struct td_reload_run *run, unsigned i)
+{
+	const struct td_reload *reload = run->reload;
+	const struct td_config_tunnel_diff *tunnel = diff_of(run, i);
+
+	if (run->made[i]) {
+		td_negotiate_tunnel_discard(reload->negotiate, run->made[i]);
+		td_sad_tunnel_remove(reload->sad, run->made[i]);
+	}
+	if (run->leaving[i])
+		td_sad_tunnel_leave(run->leaving[i], false);
+	else if (tunnel->before != TD_CONFIG_NO_TUNNEL && tunnel->in_place)
+		td_negotiate_tunnel_cancel(reload->negotiate, td_sad_tunnel_find(reload->sad, tunnel->name));
+	return 0;
+}
+
+// ---- phases -------------------------------------------------------------------------------------
+
+static const struct phase keeping = {keep, keep_end};
+static const struct phase adding = {add, add_end};
+static const struct phase taking = {NULL, take};
+static const struct phase leaving = {leave, leave_end};
+static const struct phase starting = {start, ended};
+static const struct phase undoing = {undo, ended};
+static const struct phase over = {NULL, NULL};
 
 static void result_log(const struct td_config_diff *diff)
 {
@@ -226,6 +334,123 @@ static void result_log(const struct td_config_diff *diff)
 	    diff->added, diff->removed, diff->changed, diff->in_place,
 	    diff->policies ? "; other policies" : "", diff->routes ? "; other routes" : "");
 }
+
+static void finish(struct td_reload_run *run)
+{
+	struct td_reload *reload = run->reload;
+
+	reload->run = NULL;
+	td_loop_timer_cancel(reload->loop, &run->timer);
+	if (run->taken)
+		result_log(&run->diff);
+	td_negotiate_read_free(run->read);
+	td_config_free(run->after);
+	free(run->leaving);
+	run->result.diff = &run->diff;
+	run->user.done(run->user.context, &run->result);
+	td_config_diff_free(&run->diff);
+	free(run->result.lines);
+	free(run);
+	if (reload->signalled && !reload->run) {
+		reload->signalled = false;
+		td_reload_signal(reload);
+	}
+}
+
+static void advance(struct td_reload_run *run)
+{
+	const struct phase *phase = run->phase;
+	const struct phase *next = phase;
+	int ret;
+
+	if (phase->each && run->at < run->diff.tunnel_count) {
+		ret = phase->each(run, run->at++);
+		if (ret < 0)
+			next = fail(run, ret);
+	} else {
+		next = phase->end(run);
+		if (!next)
+			return; // run->phase is what has been said
+	}
+	if (next != phase) {
+		run->phase = next;
+		run->at = 0;
+	}
+}
+
+static void slice_due(void *context)
+{
+	struct td_reload_run *run = context;
+	uint64_t end_ns = td_clock_now_ns() + TD_RELOAD_SLICE_US * 1000ull;
+
+	while (run->phase && run->phase != &over && td_clock_now_ns() < end_ns)
+		advance(run);
+	if (run->phase == &over)
+		finish(run);
+	else if (run->phase)
+		td_loop_timer_set(run->reload->loop, &run->timer, td_clock_now_ns());
+}
+
+static void loaded(void *context)
+{
+	struct td_reload_run *run = context;
+
+	run->job = NULL;
+	if (run->result.result == 0 && run->apply) {
+		td_negotiate_begin(run->reload->negotiate);
+		go_on(run, &keeping);
+	} else {
+		finish(run);
+	}
+}
+
+// ---- from outside -------------------------------------------------------------------------------
+
+int td_reload_start(
+    struct td_reload *reload, bool apply, const struct td_reload_user *user, struct td_error *error)
+{
+	struct td_reload_run *run;
+
+	if (reload->run)
+		return td_error_set(error, -EBUSY, "configuration", "",
+		    "is being read by a reload that is under way; try again after it");
+	run = calloc(1, sizeof(*run));
+	if (!run)
+		return no_memory(error);
+	*run = (struct td_reload_run){.reload = reload, .user = *user, .apply = apply};
+	run->timer = (struct td_timer){.fn = slice_due, .context = run};
+	run->job = td_job_start(reload->loop, load, loaded, run);
+	if (!run->job) {
+		free(run);
+		return no_memory(error);
+	}
+	reload->run = run;
+	return 0;
+}
+
+void td_reload_stop(struct td_reload *reload)
+{
+	struct td_reload_run *run = reload->run;
+
+	reload->signalled = false;
+	if (!run)
+		return;
+	if (run->job) {
+		td_job_wait(run->job);
+		run->phase = &over;
+	} else if (!run->taken && run->phase != &undoing) {
+		run->phase = fail(run, -ECANCELED);
+		run->at = 0;
+	}
+	while (run->phase != &over)
+		advance(run);
+	if (!run->taken)
+		run->result.result = td_error_set(
+		    &run->result.error, -ECANCELED, "configuration", "", "stays: the gateway stops");
+	finish(run);
+}
+
+// ---- for a signal -------------------------------------------------------------------------------
 
 static void failure_log(const struct td_error *error, char *lines)
 {
@@ -239,38 +464,26 @@ static void failure_log(const struct td_error *error, char *lines)
 		td_log_error("the configuration stays as it was: %s", line);
 }
 
-int td_reload_run(
-    struct td_reload *reload, bool apply, struct td_config_diff *diff, char **lines, struct td_error *error)
+static void signal_done(void *context, struct td_reload_result *result)
 {
-	struct td_config *after;
-	int ret = 0;
+	struct td_reload *reload = context;
 
-	*diff = (struct td_config_diff){0};
-	*lines = NULL;
-	after = file_read(reload->path, lines, &ret, error);
-	if (!after)
-		return ret;
-	ret = td_config_diff(reload->config, after, diff);
-	if (ret < 0)
-		ret = no_memory(error);
-	else if (apply)
-		ret = restart_check(diff, error);
-	if (ret == 0 && apply)
-		ret = take(reload, after, diff, error);
-	if (ret == 0 && apply)
-		result_log(diff);
-	td_config_free(after);
-	return ret;
+	if (result->result < 0)
+		failure_log(&result->error, result->lines);
+	if (reload->signal_done && !reload->signalled)
+		reload->signal_done(reload->signal_context);
 }
 
 void td_reload_signal(struct td_reload *reload)
 {
-	struct td_config_diff diff;
-	struct td_error error = {0};
-	char *lines;
+	const struct td_reload_user user = {.done = signal_done, .context = reload};
+	struct td_reload_result failed = {0};
 
-	if (td_reload_run(reload, true, &diff, &lines, &error) < 0)
-		failure_log(&error, lines);
-	td_config_diff_free(&diff);
-	free(lines);
+	if (reload->run) {
+		reload->signalled = true;
+		return;
+	}
+	failed.result = td_reload_start(reload, true, &user, &failed.error);
+	if (failed.result < 0)
+		signal_done(reload, &failed);
 }

@@ -26,8 +26,9 @@ int td_tunnel_routes_set(const struct td_config *config, const struct td_sad *sa
 	int ret = 0;
 
 	for (unsigned i = 0; i < config->tunnel_count && ret == 0; i++)
-		ret =
-		    tunnel_set(&config->tunnels[i], td_sad_tunnel_find(sad, config->tunnels[i].name), error);
+		if (config->tunnels[i].route_count > 0)
+			ret = tunnel_set(
+			    &config->tunnels[i], td_sad_tunnel_find(sad, config->tunnels[i].name), error);
 	return ret;
 }
 

@@ -66,6 +66,9 @@ struct td_tunnel_ike_config {
 	unsigned early_delay_ms;
 	unsigned code_step_s, code_window;
 	uint64_t session_ms; // 0: no end
+	// Not of the file: is another number when one of the files that it names has changed since they were
+	// read. 0: not known.
+	uint64_t files_seen;
 };
 
 // A tunnel's selectors become protect policies (every local prefix with every remote one of its family)

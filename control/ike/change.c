@@ -75,10 +75,24 @@ bool td_ike_peer_is_idle(const struct td_ike_peer *peer)
 	return TAILQ_EMPTY(&peer->tunnels) && TAILQ_EMPTY(&peer->sas);
 }
 
+void td_ike_peer_hide(struct td_ike_peer *peer, bool hide)
+{
+	peer->hidden = hide;
+	td_ike_place_changed(peer);
+}
+
 void td_ike_tunnel_leave(struct td_ike *ike, const struct td_life_tunnel *life)
 {
 	struct td_ike_tunnel *tunnel = td_ike_tunnel_of(ike, life);
 
 	if (tunnel)
 		tunnel->leaving = true;
+}
+
+void td_ike_tunnel_enter(struct td_ike *ike, const struct td_life_tunnel *life)
+{
+	struct td_ike_tunnel *tunnel = td_ike_tunnel_of(ike, life);
+
+	if (tunnel)
+		tunnel->leaving = false;
 }

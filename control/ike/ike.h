@@ -92,6 +92,10 @@ void td_ike_peer_retire(struct td_ike_peer *peer);
 bool td_ike_peer_is_idle(const struct td_ike_peer *peer); // without tunnels and IKE SAs
 // The tunnel goes: the peer gets no new child of it.
 void td_ike_tunnel_leave(struct td_ike *ike, const struct td_life_tunnel *tunnel);
+// It was to stay away until now: it takes part in everything.
+void td_ike_tunnel_enter(struct td_ike *ike, const struct td_life_tunnel *tunnel);
+// What comes from there meets no such peer while it is hidden: one that is prepared only.
+void td_ike_peer_hide(struct td_ike_peer *peer, bool hide);
 // As in struct td_ike_env; before the first peer is added.
 void td_ike_token_secret_set(struct td_ike *ike, const uint8_t *secret);
 void td_ike_accepted_set(struct td_ike *ike, struct td_accepted *accepted);

@@ -57,7 +57,7 @@ struct td_ike_tunnel {
 	TAILQ_ENTRY(td_ike_tunnel) of_peer;
 	struct td_ike_peer *peer;
 	struct td_life_tunnel *life;
-	bool leaving; // the peer gets no new child of it
+	bool leaving; // the peer gets no new child of it: it goes, or is not there yet
 	struct td_ike_child_config config;
 };
 
@@ -215,6 +215,7 @@ struct td_ike_peer {
 	LIST_ENTRY(td_ike_peer) all;
 	LIST_ENTRY(td_ike_peer) of_place;
 	struct td_ike_place *place; // NULL: it goes, and is found no more
+	bool hidden; // not there yet, and not found
 	struct td_ike *ike;
 	struct td_ike_peer_config config;
 	TAILQ_HEAD(, td_ike_tunnel) tunnels;

@@ -81,19 +81,26 @@ void td_ike_place_leave(struct td_ike_peer *peer)
 	peer->place = NULL;
 }
 
+static struct td_ike_peer *shown(struct td_ike_peer *peer)
+{
+	while (peer && peer->hidden)
+		peer = LIST_NEXT(peer, of_place);
+	return peer;
+}
+
 struct td_ike_peer *td_ike_peer_next(
     struct td_ike *ike, const struct td_path *path, const struct td_ike_peer *after)
 {
 	const struct td_ike_place *place =
 	    after ? after->place : place_find(ike, &path->local, &path->remote);
-	struct td_ike_peer *peer = after   ? LIST_NEXT(after, of_place)
-	                           : place ? LIST_FIRST(&place->peers)
-	                                   : NULL;
+	struct td_ike_peer *peer = shown(after   ? LIST_NEXT(after, of_place)
+	                                 : place ? LIST_FIRST(&place->peers)
+	                                         : NULL);
 
 	if (peer || (place && place->remote.family == 0))
 		return peer;
 	place = place_find(ike, &path->local, &anywhere);
-	return place ? LIST_FIRST(&place->peers) : NULL;
+	return place ? shown(LIST_FIRST(&place->peers)) : NULL;
 }
 
 // ---- what they have in common -------------------------------------------------------------------
@@ -141,7 +148,7 @@ static int survey(struct td_ike_place *place)
 	place->offer_count = place->truster_count = 0;
 	LIST_FOREACH (peer, &place->peers, of_place) {
 		// A peer with keys for one exchange is not met in the other.
-		if (peer->config.onertt.enabled)
+		if (peer->hidden || peer->config.onertt.enabled)
 			continue;
 		if (offer_note(place, peer) < 0)
 			return -ENOMEM;

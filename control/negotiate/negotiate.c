@@ -157,11 +157,23 @@ static int parts_make(struct td_negotiate *negotiate, struct td_error *error)
 	return 0;
 }
 
-struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_config *config,
-    struct td_sad *sad, td_negotiate_event_fn fn, void *context, struct td_error *error)
+static int tunnels_add(struct td_negotiate *negotiate, struct td_config *config, struct td_error *error)
+{
+	struct td_negotiate_read *read = td_negotiate_read(NULL, config, NULL, error);
+	int ret = read ? 0 : -EINVAL;
+
+	td_negotiate_begin(negotiate);
+	for (unsigned i = 0; ret == 0 && i < config->tunnel_count; i++)
+		ret = td_negotiate_tunnel_add(
+		    negotiate, td_sad_tunnel_find(negotiate->sad, config->tunnels[i].name), read, i, error);
+	td_negotiate_read_free(read);
+	return ret;
+}
+
+struct td_negotiate *td_negotiate_create(struct td_loop *loop, struct td_config *config, struct td_sad *sad,
+    td_negotiate_event_fn fn, void *context, struct td_error *error)
 {
 	struct td_negotiate *negotiate = calloc(1, sizeof(*negotiate));
-	int ret;
 
 	if (!negotiate) {
 		(void)td_error_set(error, -ENOMEM, "ike", NULL, "no memory");
@@ -171,17 +183,12 @@ struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_c
 	snprintf(
 	    negotiate->state_directory, sizeof(negotiate->state_directory), "%s", config->state_directory);
 	TAILQ_INIT(&negotiate->peers);
+	TAILQ_INIT(&negotiate->leaving_peers);
 	TAILQ_INIT(&negotiate->tunnels);
 	TAILQ_INIT(&negotiate->leaving);
 	negotiate->leave_timer = (struct td_timer){.fn = td_negotiate_leave_due, .context = negotiate};
-	ret = parts_make(negotiate, error);
-	for (unsigned i = 0; ret == 0 && i < config->tunnel_count; i++)
-		ret = td_negotiate_tunnel_add(
-		    negotiate, td_sad_tunnel_find(sad, config->tunnels[i].name), error);
-	if (ret == 0) {
-		td_negotiate_commit(negotiate);
+	if (parts_make(negotiate, error) == 0 && tunnels_add(negotiate, config, error) == 0)
 		return negotiate;
-	}
 	td_negotiate_destroy(negotiate);
 	return NULL;
 }
@@ -191,7 +198,7 @@ void td_negotiate_start(struct td_negotiate *negotiate)
 	struct td_negotiate_tunnel *tunnel;
 
 	TAILQ_FOREACH (tunnel, &negotiate->tunnels, entry)
-		td_life_tunnel_start(tunnel->life);
+		td_negotiate_tunnel_start(tunnel->sad);
 }
 
 bool td_negotiate_stop(struct td_negotiate *negotiate)

@@ -5,7 +5,7 @@
 // the SAD (control/sad) and the sockets together. Control thread.
 
 #include "common/error.h"
-#include "control/config/config.h"
+#include "control/config/diff.h"
 #include "control/ike/ike.h"
 #include "control/loop.h"
 #include "control/sad/sad.h"
@@ -21,10 +21,18 @@ struct td_negotiate_event {
 };
 typedef void (*td_negotiate_event_fn)(void *context, const struct td_negotiate_event *event);
 
+// What the tunnels of a configuration need of the files that they name. Any thread: nothing else is touched,
+// but the configuration is told what was seen. before and diff are of the configuration that runs; NULL at
+// the beginning. What has not changed is not read again. Returns NULL and fills *error.
+struct td_negotiate_read;
+struct td_negotiate_read *td_negotiate_read(const struct td_config *before, struct td_config *config,
+    const struct td_config_diff *diff, struct td_error *error);
+void td_negotiate_read_free(struct td_negotiate_read *read); // NULL is nothing
+
 // Reads the credentials and opens UDP 500 and 4500 on the tunnels' local addresses. Returns NULL and fills
 // *error. Without a tunnel that negotiates it only exists.
-struct td_negotiate *td_negotiate_create(struct td_loop *loop, const struct td_config *config,
-    struct td_sad *sad, td_negotiate_event_fn fn, void *context, struct td_error *error);
+struct td_negotiate *td_negotiate_create(struct td_loop *loop, struct td_config *config, struct td_sad *sad,
+    td_negotiate_event_fn fn, void *context, struct td_error *error);
 // Removes the children. The SAD lives on.
 void td_negotiate_destroy(struct td_negotiate *negotiate);
 // What is to be up from the beginning, connects.
@@ -39,25 +47,29 @@ void td_negotiate_sad_event(void *negotiate, const char *kind, const struct td_s
 
 // ---- another configuration --------------------------------------------------------------------
 
-// Prepared first, by any of these, which change nothing that carries traffic; then all of it is taken or
-// none. Makes what a tunnel needs to negotiate; it does nothing yet. Without a part for it in the tunnel's
+// It is prepared, tunnel by tunnel: nothing of that is seen from outside. Then it is taken, or cancelled,
+// tunnel by tunnel again. The loop may run in between.
+void td_negotiate_begin(struct td_negotiate *negotiate);
+// Tunnels that stay come first: with another configuration that differs in nothing that their SAs were made
+// with, at this position in what was read.
+void td_negotiate_tunnel_prepare(struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
+    struct td_negotiate_read *read, unsigned position);
+// Makes what a tunnel needs to negotiate; it does nothing yet. Without a part for it in the tunnel's
 // configuration there is nothing to make. Returns 0 or -errno and fills *error.
-int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel, struct td_error *error);
-// The tunnel stays, with another configuration that differs in nothing that its SAs were made with. Files
-// that it names are read again.
-int td_negotiate_tunnel_prepare(struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
-    const struct td_tunnel_config *config, struct td_error *error);
-// All tunnels that stay or are new have been prepared.
-void td_negotiate_commit(struct td_negotiate *negotiate);
-// The part that td_negotiate_tunnel_add made goes again; then, of all that was prepared, the rest.
+int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel,
+    struct td_negotiate_read *read, unsigned position, struct td_error *error);
+
+// A tunnel that stays stays as it is; what was made for one goes.
+void td_negotiate_tunnel_cancel(struct td_negotiate *negotiate, struct td_tunnel *tunnel);
 void td_negotiate_tunnel_discard(struct td_negotiate *negotiate, struct td_tunnel *tunnel);
-void td_negotiate_cancel(struct td_negotiate *negotiate);
-// After the commit: what td_negotiate_tunnel_prepare prepared is the SAD's configuration of it now.
-void td_negotiate_tunnel_update(struct td_tunnel *tunnel);
-void td_negotiate_tunnel_start(struct td_tunnel *tunnel);
+
 // The tunnel goes: its peer is told, and when that is done the SAD is told to remove it. Its configuration's
 // part for it belongs to the negotiation from now.
 void td_negotiate_tunnel_leave(struct td_negotiate *negotiate, struct td_tunnel *tunnel);
+// A tunnel that stays becomes what the SAD's configuration of it is now.
+void td_negotiate_tunnel_update(struct td_tunnel *tunnel);
+// One that was made, or stays, does what is wanted of it.
+void td_negotiate_tunnel_start(struct td_tunnel *tunnel);
 
 // -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 // Tunnels that negotiate: made from the configuration, changed and ended by another one.
 
 #include "common/clock.h"
+#include "common/limits.h"
 #include "control/negotiate/internal.h"
 
 #include <errno.h>
@@ -97,7 +98,8 @@ static void token_load(struct td_negotiate *negotiate)
 	negotiate->token_tried = true;
 }
 
-int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel, struct td_error *error)
+int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tunnel,
+    struct td_negotiate_read *read, unsigned position, struct td_error *error)
 {
 	struct td_negotiate_tunnel *part;
 	struct td_ike_child_config child;
@@ -116,7 +118,7 @@ int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tu
 		return td_error_set(error, -ENOMEM, tunnel->config.name, NULL, "no memory");
 	part->negotiate = negotiate;
 	part->sad = tunnel;
-	part->peer = td_negotiate_peer_of(negotiate, &tunnel->config, error);
+	part->peer = td_negotiate_peer_of(negotiate, read, position, error);
 	if (!part->peer) {
 		free(part);
 		return -EINVAL;
@@ -124,9 +126,13 @@ int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tu
 	life_config_make(&tunnel->config, &life);
 	part->life = td_life_tunnel_add(negotiate->life, &life, td_ike_negotiator(negotiate->ike), part);
 	if (!part->life || td_ike_tunnel_add(part->peer->ike, part->life, &child) < 0) {
+		struct td_negotiate_peer *peer = part->peer;
+
 		part_free(part);
+		td_negotiate_peer_cancel(negotiate, peer);
 		return td_error_set(error, -ENOMEM, tunnel->config.name, NULL, "no memory");
 	}
+	td_ike_tunnel_leave(negotiate->ike, part->life); // until it starts
 	tunnel->user = part;
 	TAILQ_INSERT_TAIL(&negotiate->tunnels, part, entry);
 	return 0;
@@ -135,28 +141,49 @@ int td_negotiate_tunnel_add(struct td_negotiate *negotiate, struct td_tunnel *tu
 void td_negotiate_tunnel_discard(struct td_negotiate *negotiate, struct td_tunnel *tunnel)
 {
 	struct td_negotiate_tunnel *part = td_negotiate_part(tunnel);
+	struct td_negotiate_peer *peer;
 
 	if (!part)
 		return;
+	peer = part->peer;
 	TAILQ_REMOVE(&negotiate->tunnels, part, entry);
 	part_free(part);
+	td_negotiate_peer_cancel(negotiate, peer);
 }
 
 void td_negotiate_tunnel_start(struct td_tunnel *tunnel)
 {
-	if (td_negotiate_part(tunnel))
-		td_life_tunnel_start(td_negotiate_part(tunnel)->life);
+	struct td_negotiate_tunnel *part = td_negotiate_part(tunnel);
+
+	if (!part)
+		return;
+	td_negotiate_peer_take(part->peer);
+	td_ike_tunnel_enter(part->negotiate->ike, part->life);
+	td_life_tunnel_start(part->life);
 }
 
 // ---- change -------------------------------------------------------------------------------------
 
-int td_negotiate_tunnel_prepare(struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
-    const struct td_tunnel_config *config, struct td_error *error)
+void td_negotiate_begin(struct td_negotiate *negotiate)
+{
+	negotiate->generation++;
+}
+
+void td_negotiate_tunnel_prepare(struct td_negotiate *negotiate, const struct td_tunnel *tunnel,
+    struct td_negotiate_read *read, unsigned position)
 {
 	const struct td_negotiate_tunnel *part = td_negotiate_part(tunnel);
 
-	(void)negotiate;
-	return part ? td_negotiate_peer_prepare(part->peer, config, error) : 0;
+	if (part)
+		td_negotiate_peer_prepare(negotiate, part->peer, read, position);
+}
+
+void td_negotiate_tunnel_cancel(struct td_negotiate *negotiate, struct td_tunnel *tunnel)
+{
+	const struct td_negotiate_tunnel *part = td_negotiate_part(tunnel);
+
+	if (part)
+		td_negotiate_peer_cancel(negotiate, part->peer);
 }
 
 void td_negotiate_tunnel_update(struct td_tunnel *tunnel)
@@ -166,18 +193,9 @@ void td_negotiate_tunnel_update(struct td_tunnel *tunnel)
 
 	if (!part)
 		return;
+	td_negotiate_peer_take(part->peer);
 	life_config_make(&tunnel->config, &life);
 	td_life_tunnel_update(part->life, &life);
-}
-
-void td_negotiate_commit(struct td_negotiate *negotiate)
-{
-	td_negotiate_peers_commit(negotiate);
-}
-
-void td_negotiate_cancel(struct td_negotiate *negotiate)
-{
-	td_negotiate_peers_cancel(negotiate);
 }
 
 // ---- end ----------------------------------------------------------------------------------------
@@ -195,30 +213,37 @@ static void tunnel_end(struct td_negotiate_tunnel *part)
 	td_config_ike_free(ike);
 }
 
-static bool peers_leave(const struct td_negotiate *negotiate)
+// Ends those that have left wholly, of those that were not looked at in this round, until end_ns. False: some
+// are left.
+static bool tunnels_sweep(struct td_negotiate *negotiate, uint64_t end_ns)
 {
-	const struct td_negotiate_peer *peer;
+	struct td_negotiate_tunnel *part;
 
-	TAILQ_FOREACH (peer, &negotiate->peers, entry)
-		if (peer->leaving)
-			return true;
-	return false;
-}
-
-void td_negotiate_leave_due(void *context)
-{
-	struct td_negotiate *negotiate = context;
-	struct td_negotiate_tunnel *part, *next;
-
-	for (part = TAILQ_FIRST(&negotiate->leaving); part; part = next) {
-		next = TAILQ_NEXT(part, entry);
+	while ((part = TAILQ_FIRST(&negotiate->leaving)) && part->looked != negotiate->leave_round) {
+		if (td_clock_now_ns() >= end_ns)
+			return false;
+		part->looked = negotiate->leave_round;
+		TAILQ_REMOVE(&negotiate->leaving, part, entry);
+		TAILQ_INSERT_TAIL(&negotiate->leaving, part, entry);
 		if (td_life_tunnel_is_idle(part->life))
 			tunnel_end(part);
 	}
-	td_negotiate_peers_sweep(negotiate);
-	if (!TAILQ_EMPTY(&negotiate->leaving) || peers_leave(negotiate))
-		td_loop_timer_set(
-		    negotiate->loop, &negotiate->leave_timer, td_clock_now_ns() + LEAVE_CHECK_NS);
+	return true;
+}
+
+// A round goes through all that leave, in as many turns as it takes.
+void td_negotiate_leave_due(void *context)
+{
+	struct td_negotiate *negotiate = context;
+	uint64_t now_ns = td_clock_now_ns(), end_ns = now_ns + TD_RELOAD_SLICE_US * 1000ull;
+
+	if (!tunnels_sweep(negotiate, end_ns) || !td_negotiate_peers_sweep(negotiate, end_ns)) {
+		td_loop_timer_set(negotiate->loop, &negotiate->leave_timer, now_ns);
+		return;
+	}
+	negotiate->leave_round++;
+	if (!TAILQ_EMPTY(&negotiate->leaving) || !TAILQ_EMPTY(&negotiate->leaving_peers))
+		td_loop_timer_set(negotiate->loop, &negotiate->leave_timer, now_ns + LEAVE_CHECK_NS);
 }
 
 void td_negotiate_tunnel_leave(struct td_negotiate *negotiate, struct td_tunnel *tunnel)
@@ -230,10 +255,14 @@ void td_negotiate_tunnel_leave(struct td_negotiate *negotiate, struct td_tunnel 
 		return;
 	}
 	TAILQ_REMOVE(&negotiate->tunnels, part, entry);
-	TAILQ_INSERT_TAIL(&negotiate->leaving, part, entry);
+	TAILQ_INSERT_HEAD(&negotiate->leaving, part, entry);
+	part->looked = negotiate->leave_round - 1;
+	td_negotiate_peer_leave(negotiate, part->peer);
 	td_ike_tunnel_leave(negotiate->ike, part->life);
 	td_life_tunnel_down(part->life);
-	td_loop_timer_set(negotiate->loop, &negotiate->leave_timer, td_clock_now_ns() + LEAVE_CHECK_NS);
+	if (!negotiate->leave_timer.armed)
+		td_loop_timer_set(
+		    negotiate->loop, &negotiate->leave_timer, td_clock_now_ns() + LEAVE_CHECK_NS);
 }
 
 void td_negotiate_tunnels_free(struct td_negotiate *negotiate)

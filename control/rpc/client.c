@@ -55,11 +55,12 @@ static void watch_update(struct td_rpc_client *client)
 	uint32_t events = 0;
 
 	// A client that does not read is not read from.
-	if (!client->eof && !client->closing && !client->lines_wait && waiting <= OUT_MUCH)
+	if (!client->eof && !client->closing && !client->lines_wait && !client->pending &&
+	    waiting <= OUT_MUCH)
 		events |= EPOLLIN;
 	// A dead client is closed by its callback, which EPOLLOUT or EPOLLHUP brings about. Lines that wait
 	// get their turn by it, too.
-	if (waiting || client->dead || client->closing || client->lines_wait)
+	if (waiting || client->dead || client->closing || (client->lines_wait && !client->pending))
 		events |= EPOLLOUT;
 	if (events == client->watched)
 		return;
@@ -213,7 +214,7 @@ static void lines_handle(struct td_rpc_client *client, struct turn *turn)
 	                             client->in_length - client->in_scanned))) {
 		size_t length = (size_t)(end - client->in) - start;
 
-		client->lines_wait = !turn_goes_on(client, turn);
+		client->lines_wait = client->pending || !turn_goes_on(client, turn);
 		if (client->lines_wait)
 			break;
 		line_handle(client, client->in + start, length);
@@ -278,8 +279,9 @@ static ssize_t in_receive(struct td_rpc_client *client)
 
 static void in_read(struct td_rpc_client *client, struct turn *turn)
 {
-	for (unsigned reads = 0;
-	     reads < READS_PER_TURN && !client->closing && !client->dead && !client->lines_wait; reads++) {
+	for (unsigned reads = 0; reads < READS_PER_TURN && !client->closing && !client->dead &&
+	                         !client->lines_wait && !client->pending;
+	     reads++) {
 		if (in_reserve(client)) {
 			client->dead = true;
 			return;
@@ -307,6 +309,11 @@ static void in_handle(struct td_rpc_client *client, uint32_t events)
 {
 	struct turn turn = {.lines = LINES_PER_TURN, .end_ns = td_clock_now_ns() + TURN_NS};
 
+	if (client->pending) {
+		if (events & (EPOLLHUP | EPOLLERR))
+			client->dead = true;
+		return;
+	}
 	if (client->lines_wait) {
 		lines_handle(client, &turn);
 		if (client->eof && !client->lines_wait)
@@ -330,13 +337,20 @@ static void client_ready(void *context, uint32_t events)
 		lost_tell(client);
 		out_flush(client);
 	}
-	bool done = client->closing || (client->eof && !client->subscribed && !client->lines_wait);
+	bool done = client->closing ||
+	            (client->eof && !client->subscribed && !client->lines_wait && !client->pending);
 	if (!client->dead && !(done && !td_rpc_client_waiting(client)))
 		watch_update(client);
 	else
 		client->dead = true;
 	if (client->dead)
 		td_rpc_client_free(client);
+}
+
+void td_rpc_client_resume(struct td_rpc_client *client)
+{
+	client->lines_wait = client->in_length > 0;
+	watch_update(client);
 }
 
 int td_rpc_client_add(struct td_rpc *rpc, int fd)
@@ -368,6 +382,8 @@ void td_rpc_client_free(struct td_rpc_client *client)
 	td_loop_fd_remove(rpc->context->loop, client->fd);
 	close(client->fd);
 	passed_close(client);
+	if (client->pending)
+		client->pending->client = NULL;
 	TAILQ_REMOVE(&rpc->clients, client, link);
 	rpc->client_count--;
 	in_release(client);

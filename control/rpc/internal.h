@@ -22,6 +22,7 @@ struct td_rpc_client {
 	bool closing; // close when the output is written
 	bool dead; // close without writing
 	bool lines_wait; // whole lines of the input wait for the next turn
+	struct td_rpc_pending *pending; // the answer that all further ones wait for; NULL: none
 	uint64_t events_lost;
 	char *in; // NULL while no partial line waits; may hold keys
 	size_t in_length, in_scanned, in_capacity;
@@ -60,11 +61,21 @@ struct td_rpc_call {
 	json_t *errors; // goes along with the error; NULL: none
 };
 
+// What a handler returns that answers later.
+#define TD_RPC_LATER 1
+
+// A request whose answer is not known yet.
+struct td_rpc_pending {
+	struct td_rpc *rpc;
+	struct td_rpc_client *client; // NULL: gone
+	json_t *id; // NULL: nothing is answered
+};
+
 struct td_rpc_method {
 	const char *name;
 	const struct td_rpc_field *fields;
 	const struct td_rpc_field *item_fields; // of an object that may come alone or many in "sas"
-	// Returns 0 with a result, or -errno with call->error.
+	// Returns 0 with a result, -errno with call->error, or TD_RPC_LATER.
 	int (*handle)(struct td_rpc_call *call);
 };
 
@@ -123,6 +134,11 @@ void td_rpc_json_init(void);
 // Handles one line without its end.
 void td_rpc_json_request(struct td_rpc_client *client, const char *line, size_t length);
 void td_rpc_json_error(struct td_rpc_client *client, json_t *id, int code, const char *message);
+// The call is answered later; until then no further request of its client is looked at.
+void td_rpc_pending_make(struct td_rpc_pending *pending, struct td_rpc_call *call);
+// With result, JSON (NULL: there was no memory for it), if rc is 0, and else with what call has of the error.
+void td_rpc_pending_answer(
+    struct td_rpc_pending *pending, int rc, const char *result, struct td_rpc_call *call);
 // A list as result, {NAME: [item, ...]}, written item by item: the whole as one tree would be large.
 void td_rpc_list_begin(struct td_rpc_call *call, const char *name);
 void td_rpc_list_item(struct td_rpc_call *call, json_t *item); // takes the item; NULL: out of memory
@@ -138,6 +154,8 @@ void td_rpc_sa_stats(const struct td_sa *sa, struct td_sa_stats *stats); // list
 // Takes the descriptor. Returns 0 or -errno (the descriptor is closed then).
 int td_rpc_client_add(struct td_rpc *rpc, int fd);
 void td_rpc_client_free(struct td_rpc_client *client);
+// Goes on with the lines that came meanwhile.
+void td_rpc_client_resume(struct td_rpc_client *client);
 // Queues output; without memory the client is marked dead.
 void td_rpc_client_append(struct td_rpc_client *client, const char *data, size_t length);
 size_t td_rpc_client_waiting(const struct td_rpc_client *client);

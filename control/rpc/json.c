@@ -173,7 +173,7 @@ static void call_error(struct td_rpc_call *call, int rc)
 	        "{s:i,s:o,s:o}", "code", code_of(rc), "message", td_rpc_json_text(message), "data", data));
 }
 
-static void call_result(struct td_rpc_call *call)
+static void call_result(struct td_rpc_call *call, const char *text)
 {
 	struct td_rpc_client *client = call->client;
 	size_t before = td_rpc_client_waiting(client);
@@ -181,13 +181,41 @@ static void call_result(struct td_rpc_call *call)
 	text_write(client, "{\"jsonrpc\":\"2.0\",\"id\":");
 	id_write(client, call->id);
 	text_write(client, ",\"result\":");
-	if (json_write(client, call->result)) {
+	if (text) {
+		text_write(client, text);
+		text_write(client, "}\n");
+	} else if (json_write(client, call->result)) {
 		text_write(client, "}\n");
 	} else {
 		td_rpc_client_cut(client, before);
 		td_rpc_json_error(client, call->id, 4,
 		    "the request was carried out, but there was no memory for its result");
 	}
+}
+
+void td_rpc_pending_make(struct td_rpc_pending *pending, struct td_rpc_call *call)
+{
+	*pending = (struct td_rpc_pending){call->rpc, call->client, json_incref(call->id)};
+	call->client->pending = pending;
+}
+
+void td_rpc_pending_answer(
+    struct td_rpc_pending *pending, int rc, const char *result, struct td_rpc_call *call)
+{
+	struct td_rpc_client *client = pending->client;
+
+	call->client = client;
+	call->id = pending->id;
+	if (client && call->id && rc < 0)
+		call_error(call, rc);
+	else if (client && call->id)
+		call_result(call, result);
+	if (client) {
+		client->pending = NULL;
+		td_rpc_client_resume(client);
+	}
+	json_decref(call->id);
+	json_decref(call->errors);
 }
 
 void td_rpc_list_begin(struct td_rpc_call *call, const char *name)
@@ -243,10 +271,10 @@ static void call_run(struct td_rpc_call *call, const struct td_rpc_method *metho
 	}
 	if (rc == 0)
 		rc = method->handle(call);
-	if (call->id && rc)
+	if (call->id && rc < 0)
 		call_error(call, rc);
-	else if (call->id && !call->streaming)
-		call_result(call);
+	else if (call->id && !call->streaming && rc != TD_RPC_LATER)
+		call_result(call, NULL);
 	json_decref(call->result);
 	json_decref(call->errors);
 }

@@ -25,7 +25,8 @@ TAILQ_HEAD(td_sad_list, td_sad_entry);
 struct td_sad_tunnel {
 	struct td_tunnel tunnel; // first
 	struct td_hash_node by_name;
-	bool named; // is found by its name
+	struct td_hash *named; // where it is found by its name; NULL: nowhere
+	bool leaving; // it goes with the next configuration
 	struct td_sad_list sas;
 	struct td_loop *loop;
 	unsigned slot_count; // workers
@@ -43,6 +44,7 @@ struct td_sad {
 	struct td_sad_list all;
 	uint32_t out_count;
 	struct td_hash names, in, out, keys;
+	struct td_hash coming; // by name: those that are to be shown
 	struct td_used_keys used;
 };
 
@@ -56,9 +58,9 @@ static inline struct td_sad_tunnel *td_sad_tunnel_of(const struct td_tunnel *tun
 	return (struct td_sad_tunnel *)(uintptr_t)tunnel;
 }
 
-// Makes a tunnel known by its name. Room in names must have been reserved.
-void td_sad_tunnel_link(struct td_sad *sad, struct td_sad_tunnel *tunnel);
-void td_sad_tunnel_unlink(struct td_sad *sad, struct td_sad_tunnel *tunnel);
+// Makes a tunnel known by its name, in names or coming. Room must have been reserved there.
+void td_sad_tunnel_link(struct td_hash *names, struct td_sad_tunnel *tunnel);
+void td_sad_tunnel_unlink(struct td_sad_tunnel *tunnel);
 // tunnels.c: all of a configuration. Returns 0 or -ENOMEM.
 int td_sad_tunnels_create(struct td_sad *sad, const struct td_config *config);
 // Makes room in the tables for count more SAs, out_count of them outbound. Returns 0 or -ENOMEM.

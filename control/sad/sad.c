@@ -45,6 +45,7 @@ void td_sad_destroy(struct td_sad *sad)
 			td_sad_tunnel_remove(sad, &sad->tunnels[i]->tunnel);
 	free(sad->tunnels);
 	td_hash_free(&sad->names);
+	td_hash_free(&sad->coming);
 	td_hash_free(&sad->in);
 	td_hash_free(&sad->out);
 	td_hash_free(&sad->keys);

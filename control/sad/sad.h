@@ -71,10 +71,16 @@ struct td_tunnel *td_sad_tunnel_at(const struct td_sad *sad, uint32_t id); // NU
 // Tunnels come and go while others carry traffic. What the configuration points to must live as long as the
 // tunnel. Returns NULL when there is no memory.
 struct td_tunnel *td_sad_tunnel_add(struct td_sad *sad, const struct td_tunnel_config *config);
+// The same for a tunnel that comes with the next configuration: its name does not find it before it is shown.
+struct td_tunnel *td_sad_tunnel_prepare(struct td_sad *sad, const struct td_tunnel_config *config);
+// Whether a tunnel goes with the next configuration.
+void td_sad_tunnel_leave(struct td_tunnel *tunnel, bool leave);
+// Whom the name finds when what comes is shown and what leaves is hidden.
+struct td_tunnel *td_sad_tunnel_find_next(const struct td_sad *sad, const char *name);
 // Gives a tunnel a configuration that differs in nothing that its SAs were made with.
 void td_sad_tunnel_update(struct td_tunnel *tunnel, const struct td_tunnel_config *config);
 // The tunnel goes: its name finds it no more, and may be another one's; or it does again.
-void td_sad_tunnel_hide(struct td_sad *sad, struct td_tunnel *tunnel);
+void td_sad_tunnel_hide(struct td_tunnel *tunnel);
 void td_sad_tunnel_show(struct td_sad *sad, struct td_tunnel *tunnel);
 // Removes a tunnel and its SAs. No policy and no route may refer to it any more.
 void td_sad_tunnel_remove(struct td_sad *sad, struct td_tunnel *tunnel);

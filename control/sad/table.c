@@ -33,9 +33,9 @@ static uint64_t key_hash(const struct td_fingerprint *fingerprint)
 	return hash;
 }
 
-struct td_tunnel *td_sad_tunnel_find(const struct td_sad *sad, const char *name)
+static struct td_tunnel *name_find(const struct td_hash *names, const char *name)
 {
-	struct td_hash_node *node = td_hash_first(&sad->names, name_hash(name));
+	struct td_hash_node *node = td_hash_first(names, name_hash(name));
 
 	for (; node; node = td_hash_next(node))
 		if (strcmp(TUNNEL_BY_NAME(node)->tunnel.config.name, name) == 0)
@@ -43,22 +43,37 @@ struct td_tunnel *td_sad_tunnel_find(const struct td_sad *sad, const char *name)
 	return NULL;
 }
 
+struct td_tunnel *td_sad_tunnel_find(const struct td_sad *sad, const char *name)
+{
+	return name_find(&sad->names, name);
+}
+
+struct td_tunnel *td_sad_tunnel_find_next(const struct td_sad *sad, const char *name)
+{
+	struct td_tunnel *tunnel = name_find(&sad->coming, name);
+
+	if (tunnel)
+		return tunnel;
+	tunnel = name_find(&sad->names, name);
+	return tunnel && !td_sad_tunnel_of(tunnel)->leaving ? tunnel : NULL;
+}
+
 struct td_tunnel *td_sad_tunnel_at(const struct td_sad *sad, uint32_t id)
 {
 	return id < sad->tunnel_end && sad->tunnels[id] ? &sad->tunnels[id]->tunnel : NULL;
 }
 
-void td_sad_tunnel_link(struct td_sad *sad, struct td_sad_tunnel *tunnel)
+void td_sad_tunnel_link(struct td_hash *names, struct td_sad_tunnel *tunnel)
 {
-	td_hash_link(&sad->names, &tunnel->by_name, name_hash(tunnel->tunnel.config.name));
-	tunnel->named = true;
+	td_hash_link(names, &tunnel->by_name, name_hash(tunnel->tunnel.config.name));
+	tunnel->named = names;
 }
 
-void td_sad_tunnel_unlink(struct td_sad *sad, struct td_sad_tunnel *tunnel)
+void td_sad_tunnel_unlink(struct td_sad_tunnel *tunnel)
 {
 	if (tunnel->named)
-		td_hash_unlink(&sad->names, &tunnel->by_name);
-	tunnel->named = false;
+		td_hash_unlink(tunnel->named, &tunnel->by_name);
+	tunnel->named = NULL;
 }
 
 struct td_sa *td_sad_sa_find_in(const struct td_sad *sad, uint32_t spi)

@@ -54,12 +54,14 @@ static int dp_create(struct td_tunnel *tunnel)
 	return -ENOMEM;
 }
 
-struct td_tunnel *td_sad_tunnel_add(struct td_sad *sad, const struct td_tunnel_config *config)
+struct td_tunnel *td_sad_tunnel_prepare(struct td_sad *sad, const struct td_tunnel_config *config)
 {
 	uint32_t number = number_fresh(sad);
 	struct td_sad_tunnel *t = NULL;
 
-	if (number_reserve(sad, number) == 0 && td_hash_reserve(&sad->names, 1) == 0)
+	// Showing what comes cannot fail.
+	if (number_reserve(sad, number) == 0 && td_hash_reserve(&sad->coming, 1) == 0 &&
+	    td_hash_reserve(&sad->names, sad->coming.count + 1) == 0)
 		t = calloc(1, sizeof(*t) + sad->worker_count * sizeof(t->slots[0]));
 	if (!t)
 		return NULL;
@@ -76,10 +78,19 @@ struct td_tunnel *td_sad_tunnel_add(struct td_sad *sad, const struct td_tunnel_c
 	td_sad_keepalive_arm(t);
 	t->slot_count = sad->worker_count;
 	TAILQ_INIT(&t->sas);
-	td_sad_tunnel_link(sad, t);
+	td_sad_tunnel_link(&sad->coming, t);
 	sad->tunnels[number] = t;
 	sad->tunnel_next = (number + 1) % TD_CONFIG_TUNNELS_MAX;
 	return &t->tunnel;
+}
+
+struct td_tunnel *td_sad_tunnel_add(struct td_sad *sad, const struct td_tunnel_config *config)
+{
+	struct td_tunnel *tunnel = td_sad_tunnel_prepare(sad, config);
+
+	if (tunnel)
+		td_sad_tunnel_show(sad, tunnel);
+	return tunnel;
 }
 
 int td_sad_tunnels_create(struct td_sad *sad, const struct td_config *config)
@@ -97,14 +108,20 @@ void td_sad_tunnel_update(struct td_tunnel *tunnel, const struct td_tunnel_confi
 	tunnel->config = *config;
 }
 
-void td_sad_tunnel_hide(struct td_sad *sad, struct td_tunnel *tunnel)
+void td_sad_tunnel_leave(struct td_tunnel *tunnel, bool leave)
 {
-	td_sad_tunnel_unlink(sad, td_sad_tunnel_of(tunnel));
+	td_sad_tunnel_of(tunnel)->leaving = leave;
+}
+
+void td_sad_tunnel_hide(struct td_tunnel *tunnel)
+{
+	td_sad_tunnel_unlink(td_sad_tunnel_of(tunnel));
 }
 
 void td_sad_tunnel_show(struct td_sad *sad, struct td_tunnel *tunnel)
 {
-	td_sad_tunnel_link(sad, td_sad_tunnel_of(tunnel));
+	td_sad_tunnel_unlink(td_sad_tunnel_of(tunnel));
+	td_sad_tunnel_link(&sad->names, td_sad_tunnel_of(tunnel));
 }
 
 void td_sad_tunnel_remove(struct td_sad *sad, struct td_tunnel *tunnel)
@@ -120,7 +137,7 @@ void td_sad_tunnel_remove(struct td_sad *sad, struct td_tunnel *tunnel)
 		td_sad_entry_remove(entry);
 	td_loop_timer_cancel(sad->loop, &tunnel->pmtu_timer);
 	td_loop_timer_cancel(sad->loop, &tunnel->keepalive_timer);
-	td_sad_tunnel_unlink(sad, t);
+	td_sad_tunnel_unlink(t);
 	sad->tunnels[tunnel->id] = NULL;
 	td_dp_tunnel_remove(tunnel->dp);
 	free(t);

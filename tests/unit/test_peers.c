@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which tunnels share a peer, over changes of the configuration.
+#include "control/ike/internal.h"
 #include "control/negotiate/internal.h"
 
 #include <criterion/criterion.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 // ---- what the negotiation has around it ---------------------------------------------------------
@@ -14,6 +18,19 @@
 static struct td_loop *loop;
 static struct td_negotiate negotiate;
 static char psk_path[64];
+
+static time_t seconds_later; // than it is
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int ret = __real_clock_gettime(clock, now);
+
+	now->tv_sec += clock == CLOCK_REALTIME ? seconds_later : 0;
+	return ret;
+}
 
 int td_ike_sockets_listen(struct td_ike_sockets *sockets, const struct td_ip *local, struct td_error *error)
 {
@@ -64,6 +81,7 @@ static void start(void)
 	negotiate = (struct td_negotiate){.loop = loop, .ike = td_ike_create(&env)};
 	cr_assert_not_null(negotiate.ike);
 	TAILQ_INIT(&negotiate.peers);
+	TAILQ_INIT(&negotiate.leaving_peers);
 	snprintf(psk_path, sizeof(psk_path), "/tmp/td-peers-XXXXXX");
 	descriptor = mkstemp(psk_path);
 	cr_assert_geq(descriptor, 0);
@@ -88,21 +106,51 @@ struct ends {
 	const char *local_id, *remote_id;
 };
 
-static struct td_negotiate_peer *peer_of(const struct ends *ends)
-{
-	struct td_tunnel_ike_config ike = {
-	    .local_id = (char *)(uintptr_t)ends->local_id,
-	    .remote_id = (char *)(uintptr_t)ends->remote_id,
-	    .psk_file = psk_path,
-	};
-	struct td_tunnel_config tunnel = {.name = "t", .ike = &ike};
-	struct td_negotiate_peer *peer;
-	struct td_error error = {0};
+#define TUNNELS 2
 
-	cr_assert_eq(td_ip_parse("192.0.2.1", &tunnel.local_address), 0);
-	if (ends->remote_address)
-		cr_assert_eq(td_ip_parse(ends->remote_address, &tunnel.remote_address), 0);
-	peer = td_negotiate_peer_of(&negotiate, &tunnel, &error);
+static struct td_tunnel_ike_config ikes[2][TUNNELS];
+static struct td_tunnel_config tunnels[2][TUNNELS];
+static struct td_config configs[2];
+static unsigned current;
+
+// A configuration with these tunnels, beside the one that was made before.
+static struct td_config *config_make(const struct ends *ends, unsigned count)
+{
+	current = !current;
+	for (unsigned i = 0; i < count; i++) {
+		struct td_tunnel_config *tunnel = &tunnels[current][i];
+		struct td_tunnel_ike_config *ike = &ikes[current][i];
+
+		*ike = (struct td_tunnel_ike_config){
+		    .local_id = (char *)(uintptr_t)ends[i].local_id,
+		    .remote_id = (char *)(uintptr_t)ends[i].remote_id,
+		    .psk_file = psk_path,
+		};
+		*tunnel = (struct td_tunnel_config){.ike = ike};
+		snprintf(tunnel->name, sizeof(tunnel->name), "t%u", i);
+		cr_assert_eq(td_ip_parse("192.0.2.1", &tunnel->local_address), 0);
+		if (ends[i].remote_address)
+			cr_assert_eq(td_ip_parse(ends[i].remote_address, &tunnel->remote_address), 0);
+	}
+	configs[current] = (struct td_config){.tunnels = tunnels[current], .tunnel_count = count};
+	return &configs[current];
+}
+
+static struct td_negotiate_read *config_read(const struct td_config_diff *diff)
+{
+	struct td_error error = {0};
+	struct td_negotiate_read *read =
+	    td_negotiate_read(diff ? &configs[!current] : NULL, &configs[current], diff, &error);
+
+	cr_assert_not_null(read, "%s", error.reason);
+	return read;
+}
+
+static struct td_negotiate_peer *peer_of(struct td_negotiate_read *read, unsigned tunnel)
+{
+	struct td_error error = {0};
+	struct td_negotiate_peer *peer = td_negotiate_peer_of(&negotiate, read, tunnel, &error);
+
 	cr_assert_not_null(peer, "%s", error.reason);
 	return peer;
 }
@@ -110,42 +158,139 @@ static struct td_negotiate_peer *peer_of(const struct ends *ends)
 Test(peers, are_shared_by_tunnels_between_the_same_ends)
 {
 	static const struct {
-		struct ends a, b;
+		struct ends ends[TUNNELS];
 		bool same;
 	} rows[] = {
-	    {{"198.51.100.1", NULL, NULL}, {"198.51.100.1", NULL, NULL}, true},
-	    {{"198.51.100.1", NULL, NULL}, {"198.51.100.1", "192.0.2.1", "198.51.100.1"}, true},
-	    {{"198.51.100.2", NULL, NULL}, {"198.51.100.3", NULL, NULL}, false},
-	    {{"198.51.100.4", "gw.example", NULL}, {"198.51.100.4", "GW.Example", NULL}, true},
-	    {{"198.51.100.5", "gw.example", NULL}, {"198.51.100.5", "hw.example", NULL}, false},
-	    {{"198.51.100.6", "a@gw.example", NULL}, {"198.51.100.6", "a@GW.example", NULL}, true},
-	    {{"198.51.100.7", "a@gw.example", NULL}, {"198.51.100.7", "A@gw.example", NULL}, false},
-	    {{"198.51.100.8", "CN=Gate  Way, O=Example", NULL},
-	        {"198.51.100.8", "CN=gate way, O=example", NULL}, true},
-	    {{"198.51.100.9", "CN=a", NULL}, {"198.51.100.9", "CN=b", NULL}, false},
-	    {{"198.51.100.10", "keyid:a", NULL}, {"198.51.100.10", "keyid:A", NULL}, false},
-	    {{NULL, NULL, NULL}, {NULL, NULL, NULL}, true},
-	    {{NULL, NULL, "a.example"}, {NULL, NULL, "b.example"}, false},
+	    {{{"198.51.100.1", NULL, NULL}, {"198.51.100.1", NULL, NULL}}, true},
+	    {{{"198.51.100.1", NULL, NULL}, {"198.51.100.1", "192.0.2.1", "198.51.100.1"}}, true},
+	    {{{"198.51.100.2", NULL, NULL}, {"198.51.100.3", NULL, NULL}}, false},
+	    {{{"198.51.100.4", "gw.example", NULL}, {"198.51.100.4", "GW.Example", NULL}}, true},
+	    {{{"198.51.100.5", "gw.example", NULL}, {"198.51.100.5", "hw.example", NULL}}, false},
+	    {{{"198.51.100.6", "a@gw.example", NULL}, {"198.51.100.6", "a@GW.example", NULL}}, true},
+	    {{{"198.51.100.7", "a@gw.example", NULL}, {"198.51.100.7", "A@gw.example", NULL}}, false},
+	    {{{"198.51.100.8", "CN=Gate  Way, O=Example", NULL},
+	         {"198.51.100.8", "CN=gate way, O=example", NULL}},
+	        true},
+	    {{{"198.51.100.9", "CN=a", NULL}, {"198.51.100.9", "CN=b", NULL}}, false},
+	    {{{"198.51.100.10", "keyid:a", NULL}, {"198.51.100.10", "keyid:A", NULL}}, false},
+	    {{{NULL, NULL, NULL}, {NULL, NULL, NULL}}, true},
+	    {{{NULL, NULL, "a.example"}, {NULL, NULL, "b.example"}}, false},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(peer_of(&rows[i].a) == peer_of(&rows[i].b), rows[i].same, "%zu", i);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct td_negotiate_read *read;
+
+		td_negotiate_begin(&negotiate);
+		config_make(rows[i].ends, 2);
+		read = config_read(NULL);
+		cr_expect_eq(peer_of(read, 0) == peer_of(read, 1), rows[i].same, "%zu", i);
+		cr_expect_eq(td_negotiate_read_ends(read, 0) == td_negotiate_read_ends(read, 1), rows[i].same,
+		    "%zu: read once", i);
+		td_negotiate_read_free(read);
+	}
 }
+
+static const struct ends pair[] = {{"198.51.100.1", NULL, NULL}, {"198.51.100.2", NULL, NULL}};
 
 // A peer that no tunnel wants any more is on its way out: what comes later gets another one.
 Test(peers, are_found_no_more_when_they_leave)
 {
-	const struct ends ends = {"198.51.100.1", NULL, NULL};
-	struct td_negotiate_peer *first = peer_of(&ends), *second;
+	struct td_negotiate_peer *first, *second;
+	struct td_negotiate_read *read;
 
-	td_negotiate_peers_commit(&negotiate);
-	td_negotiate_peers_commit(&negotiate);
+	td_negotiate_begin(&negotiate);
+	config_make(pair, 1);
+	read = config_read(NULL);
+	first = peer_of(read, 0);
+	td_negotiate_peer_take(first);
+	td_negotiate_peer_leave(&negotiate, first);
+	cr_expect(!first->leaving, "it is wanted");
+	td_negotiate_read_free(read);
+
+	td_negotiate_begin(&negotiate);
+	td_negotiate_peer_leave(&negotiate, first);
 	cr_expect(first->leaving);
-	second = peer_of(&ends);
+	read = config_read(NULL);
+	second = peer_of(read, 0);
 	cr_expect_neq(first, second);
-	cr_expect_eq(second, peer_of(&ends));
-	td_negotiate_peers_cancel(&negotiate);
-	cr_expect_eq(TAILQ_FIRST(&negotiate.peers), first);
-	td_negotiate_peers_sweep(&negotiate);
+	cr_expect_eq(second, peer_of(read, 0));
+	td_negotiate_peer_cancel(&negotiate, second);
 	cr_expect(TAILQ_EMPTY(&negotiate.peers));
+	cr_expect_eq(TAILQ_FIRST(&negotiate.leaving_peers), first);
+	cr_expect(!td_negotiate_peers_sweep(&negotiate, 0), "no time");
+	cr_expect(td_negotiate_peers_sweep(&negotiate, UINT64_MAX));
+	cr_expect(TAILQ_EMPTY(&negotiate.leaving_peers));
+	td_negotiate_read_free(read);
+}
+
+// Nobody from outside meets a peer that is prepared only.
+Test(peers, are_hidden_before_they_are_taken)
+{
+	struct td_path path = {0};
+	struct td_negotiate_peer *peer;
+	struct td_negotiate_read *read;
+
+	td_negotiate_begin(&negotiate);
+	config_make(pair, 1);
+	read = config_read(NULL);
+	peer = peer_of(read, 0);
+	path.local = tunnels[current][0].local_address;
+	path.remote = tunnels[current][0].remote_address;
+	cr_expect_null(td_ike_peer_next(negotiate.ike, &path, NULL));
+	td_negotiate_peer_take(peer);
+	cr_expect_eq(td_ike_peer_next(negotiate.ike, &path, NULL), peer->ike);
+	td_negotiate_read_free(read);
+}
+
+// Behind the first two, in which it may change without another time.
+static void psk_settle(void)
+{
+	struct timespec back[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+
+	cr_assert_eq(utimensat(AT_FDCWD, psk_path, back, 0), 0);
+	seconds_later += 10;
+}
+
+static bool is_read(const struct td_config_tunnel_diff *changes, unsigned tunnel)
+{
+	const struct td_config_diff diff = {
+	    .tunnels = (struct td_config_tunnel_diff *)(uintptr_t)changes, .tunnel_count = TUNNELS};
+	struct td_negotiate_read *read;
+	struct td_ike_peer_config *config;
+
+	config_make(pair, TUNNELS);
+	read = config_read(&diff);
+	config = td_negotiate_read_take(read, tunnel);
+	td_negotiate_peer_config_free(config);
+	td_negotiate_read_free(read);
+	return config != NULL;
+}
+
+Test(peers, whose_files_are_the_same_are_not_read_again)
+{
+	static const struct td_config_tunnel_diff same[] = {
+	    {.before = 0, .after = 0, .in_place = true}, {.before = 1, .after = 1, .in_place = true}};
+	static const struct td_config_tunnel_diff changed[] = {{.before = 0, .after = 0, .in_place = true},
+	    {.before = 1, .after = 1, .in_place = true, .keys = 2}};
+	static const struct td_config_tunnel_diff other[] = {
+	    {.before = 0, .after = 0, .in_place = true}, {.before = TD_CONFIG_NO_TUNNEL, .after = 1}};
+
+	config_make(pair, TUNNELS);
+	td_negotiate_read_free(config_read(NULL));
+	cr_expect(is_read(same, 0), "it was written just before");
+	psk_settle();
+	cr_expect(is_read(same, 0), "it has another time");
+	cr_expect(!is_read(same, 0));
+	cr_expect(is_read(changed, 1), "by a tunnel that has changed");
+	cr_expect(!is_read(changed, 0));
+	cr_expect(is_read(other, 1), "by a new one");
+	psk_write("another pre-shared key!!!");
+	cr_expect(is_read(same, 0), "written anew, of the same length");
+	psk_settle();
+	cr_expect(is_read(same, 0));
+	cr_expect(!is_read(same, 0));
+	cr_assert_eq(chmod(psk_path, 0400), 0);
+	seconds_later += 10;
+	cr_expect(is_read(same, 0), "another mode");
+	cr_expect(!is_read(same, 0));
 }

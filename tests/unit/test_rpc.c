@@ -4,6 +4,7 @@
 #include "control/rpc/rpc.h"
 #include "tests/unit/fake_dp.h"
 #include "tests/unit/fake_negotiate.h"
+#include "tests/unit/fake_reload.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -54,6 +55,7 @@ static bool tick(void *unused)
 		td_rpc_negotiate_event(
 		    rpc, &(struct td_negotiate_event){.kind = "ike_failed", .reason = "no answer"});
 	}
+	fake_reload_tick();
 	if (stopping)
 		td_loop_stop(context.loop);
 	return false;
@@ -950,6 +952,7 @@ Test(rpc, a_stale_socket_is_replaced)
 	cr_expect_eq(unlink(config.socket_path), 0);
 	td_loop_destroy(context.loop);
 }
+
 Test(rpc, a_bad_file_is_told_line_by_line, .init = start, .fini = stop)
 {
 	int fd = dial();
@@ -962,6 +965,68 @@ Test(rpc, a_bad_file_is_told_line_by_line, .init = start, .fini = stop)
 	    json_string_value(json_object_get(object, "message")), "configuration t.conf:1: first");
 	cr_expect_eq(json_array_size(errors), 2);
 	cr_expect_str_eq(json_string_value(json_array_get(errors, 1)), "t.conf:2: second");
+	json_decref(answer);
+	close(fd);
+}
+
+// The answer comes when the reload is over, behind it those to what the client has asked since; others need
+// not wait.
+Test(rpc, a_reload_is_answered_when_it_is_over, .init = start, .fini = stop)
+{
+	int fd = dial(), other = dial();
+	json_t *answer;
+
+	fake_reload.waits = fake_reload.good = true;
+	say(fd, CALL("config.reload", "{}") "\n" CALL("version", "{}"));
+	while (!fake_reload.running)
+		usleep(1000);
+	answer = ask(other, CALL("config.diff", "{}"));
+	cr_expect_eq(json_integer_value(json_object_get(json_object_get(answer, "error"), "code")), 3);
+	json_decref(answer);
+	fake_reload.waits = false;
+	answer = hear(fd);
+	cr_expect(fake_reload.apply);
+	cr_expect(json_is_true(json_object_get(json_object_get(answer, "result"), "log_level")));
+	json_decref(answer);
+	answer = hear(fd);
+	cr_expect_str_eq(
+	    json_string_value(json_object_get(json_object_get(answer, "result"), "program")), "tandemd");
+	json_decref(answer);
+	close(fd);
+	close(other);
+}
+
+Test(rpc, a_client_that_does_not_wait_for_its_reload, .init = start, .fini = stop)
+{
+	int fd = dial(), other = dial();
+
+	fake_reload.waits = true;
+	say(fd, CALL("config.reload", "{}") "\n" CALL("version", "{}"));
+	while (!fake_reload.running)
+		usleep(1000);
+	close(fd);
+	json_decref(ask(other, CALL("version", "{}")));
+	fake_reload.waits = false;
+	while (fake_reload.running)
+		usleep(1000);
+	json_decref(ask(other, CALL("version", "{}")));
+	close(other);
+}
+
+// Only its writing end is closed: it still hears.
+Test(rpc, a_client_that_says_no_more_hears_of_its_reload, .init = start, .fini = stop)
+{
+	int fd = dial();
+	json_t *answer;
+
+	fake_reload.waits = fake_reload.good = true;
+	say(fd, CALL("config.reload", "{}"));
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	while (!fake_reload.running)
+		usleep(1000);
+	fake_reload.waits = false;
+	answer = hear(fd);
+	cr_expect_not_null(json_object_get(answer, "result"));
 	json_decref(answer);
 	close(fd);
 }

@@ -547,6 +547,32 @@ Test(sad, padding_and_dummies_reach_the_data_plane)
 	}
 }
 
+// What comes with the next configuration is there, but not under its name.
+Test(sad, tunnels_of_the_next_configuration, .init = start, .fini = stop)
+{
+	struct td_tunnel *old = td_sad_tunnel_find(sad, "t1"), *made, *new;
+	struct td_tunnel_config config = tunnels[1];
+
+	made = td_sad_tunnel_prepare(sad, &config);
+	snprintf(config.name, sizeof(config.name), "new");
+	new = td_sad_tunnel_prepare(sad, &config);
+	cr_assert(made && new);
+	cr_expect_eq(td_sad_tunnel_find(sad, "t1"), old);
+	cr_expect_null(td_sad_tunnel_find(sad, "new"));
+	cr_expect_eq(td_sad_tunnel_find_next(sad, "t1"), made);
+	cr_expect_eq(td_sad_tunnel_find_next(sad, "new"), new);
+	cr_expect_eq(td_sad_tunnel_find_next(sad, "t0"), td_sad_tunnel_find(sad, "t0"));
+	td_sad_tunnel_remove(sad, made);
+	td_sad_tunnel_leave(old, true);
+	cr_expect_eq(td_sad_tunnel_find(sad, "t1"), old);
+	cr_expect_null(td_sad_tunnel_find_next(sad, "t1"));
+	td_sad_tunnel_leave(old, false);
+	cr_expect_eq(td_sad_tunnel_find_next(sad, "t1"), old);
+	td_sad_tunnel_show(sad, new);
+	cr_expect_eq(td_sad_tunnel_find(sad, "new"), new);
+	cr_expect_eq(td_sad_tunnel_find_next(sad, "new"), new);
+}
+
 // A packet may still carry the number of a tunnel that has gone.
 Test(sad, tunnels_come_and_go_under_new_numbers, .init = start, .fini = stop)
 {
@@ -555,7 +581,7 @@ Test(sad, tunnels_come_and_go_under_new_numbers, .init = start, .fini = stop)
 
 	cr_assert_eq(add(request("t1", false, 0x1001, 0, false)), 0);
 	cr_assert_eq(add(request("t1", true, 0x2001, 0, true)), 0);
-	td_sad_tunnel_hide(sad, old);
+	td_sad_tunnel_hide(old);
 	cr_expect_null(td_sad_tunnel_find(sad, "t1"));
 	made = td_sad_tunnel_add(sad, &tunnels[1]);
 	cr_assert_not_null(made);

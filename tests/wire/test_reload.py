@@ -6,13 +6,14 @@ import signal
 import subprocess
 import unittest
 
-from lab import Lab, wait_until
+from lab import SLOW, Lab, wait_until
 from negotiator import FILES, Negotiator, psk_keys
-from rpc import RpcError
+from rpc import Rpc, RpcError
 from scenario import Scenario
 
 # One end starts, so that there is one of everything.
 KEYS = psk_keys("retransmit_ms = 100; ", b='start = "respond"; ')
+MANY = 200 if SLOW else 2000
 END = "\n);\npolicies = ("
 
 
@@ -148,6 +149,41 @@ class Reload(unittest.TestCase):
             while self.negotiator.rollovers < start + 4:
                 traffic.wait_packets(20)
                 self.negotiator.look()
+            self.assert_lost_nothing(traffic)
+        self.finish()
+
+    def many(self, gateway):
+        """Nobody answers them, and they ask nobody."""
+        psk = os.path.join(gateway.daemon.directory, "peer.psk")
+        return "".join(
+            f',\n  {{ name = "m{number}"; local_address = "{gateway.outside_address}"; psk_file = "{psk}"; start = "respond"; '
+            f'remote_address = "198.18.{number >> 8}.{number & 255}"; '
+            f'local = [ "{gateway.local}" ]; remote = [ "20.0.{number >> 8}.{number & 255}/32" ]; }}'
+            for number in range(MANY)
+        )
+
+    def test_thousands_come_and_go_beside_short_lifetimes(self):
+        def shorter(text):
+            return text.replace("retransmit_ms = 100;", "retransmit_ms = 50; retransmit_tries = 3; rekey_ms = 100; life_ms = 2000;")
+
+        a = self.lab.gw_a
+        rpc = Rpc(a.daemon.socket_path, timeout=120)
+        self.addCleanup(rpc.close)
+        with Scenario(self.lab, tcp_rate=0) as traffic:
+            self.reload_both(change=shorter)
+            a.rpc.call("tunnel.rekey", {"tunnel": a.tunnel})
+            for tunnels, change in ((self.many(a), "added"), ("", "removed")):
+                self.write(a, tunnels, shorter)
+                before = self.negotiator.rollovers
+                turns = rpc.call("loop.stats")["turns"]
+                said = rpc.call("config.reload")["tunnels"]
+                turns = rpc.call("loop.stats")["turns"] - turns
+                self.assertEqual([one["change"] for one in said], [change] * MANY)
+                self.assertGreater(turns, 3, "the loop turned meanwhile")
+                while self.negotiator.rollovers < before + 4:
+                    traffic.wait_packets(20)
+                    self.negotiator.look()
+            self.assertEqual(self.names(a), [a.tunnel])
             self.assert_lost_nothing(traffic)
         self.finish()
 
