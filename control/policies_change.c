@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The policies of another configuration in place of the present ones.
+#include "common/hash.h"
 #include "control/job.h"
 #include "control/policies_internal.h"
 
@@ -15,6 +16,8 @@ struct td_policies_change {
 	unsigned count;
 	bool *list_kept; // by position of the present list: its number and counter go on
 	bool *list_new; // by position of this list: its counter is
+	struct td_hash_node *nodes; // by position of the present list
+	struct td_hash by_config;
 	struct td_tunnel_hits tunnels;
 	// The classifier, made by a thread.
 	struct td_policies *policies;
@@ -33,19 +36,51 @@ static bool stays(const struct td_config_diff *diff, unsigned tunnel)
 	return diff->tunnels[tunnel].before != TD_CONFIG_NO_TUNNEL && diff->tunnels[tunnel].in_place;
 }
 
+// ---- the list -----------------------------------------------------------------------------------
+
+static uint64_t address_hash(uint64_t hash, const struct td_ip *ip)
+{
+	for (unsigned i = 0; ip->family != 0 && i < td_ip_length(ip->family); i++)
+		hash = td_hash_mix(hash + ip->bytes[i] + 1);
+	return hash;
+}
+
+// Of equal policies the same.
+static uint64_t policy_hash(const struct td_policy_config *config)
+{
+	uint64_t hash =
+	    td_hash_mix((uint64_t)config->action << 16 | config->direction << 8 | config->protocol);
+
+	hash = address_hash(address_hash(hash, &config->local.ip), &config->remote.ip);
+	return td_hash_mix(hash + ((uint64_t)config->local_port_low << 16 | config->remote_port_low));
+}
+
+// Makes the present list found by what its policies say.
+static int list_index(const struct td_policies *policies, struct td_policies_change *change)
+{
+	change->nodes = calloc(policies->count + 1ul, sizeof(*change->nodes));
+	if (change->nodes == NULL || td_hash_reserve(&change->by_config, policies->count + 1ul) < 0)
+		return -ENOMEM;
+	// The first of equal ones is found first.
+	for (unsigned i = policies->count; i-- > 0;)
+		td_hash_link(&change->by_config, &change->nodes[i], policy_hash(&policies->list[i].config));
+	return 0;
+}
+
 // A policy that was there before goes on counting.
 static int policy_adopt(struct td_policies *policies, struct td_policies_change *change,
     const struct td_policy_config *config, unsigned place)
 {
 	struct td_policy *policy = &change->list[place];
+	struct td_hash_node *node = td_hash_first(&change->by_config, policy_hash(config));
 	int ret;
 
-	// Most stand where they stood.
-	for (unsigned n = 0; n < policies->count; n++) {
-		unsigned i = (place + n) % policies->count;
+	for (; node != NULL; node = td_hash_next(node)) {
+		size_t i = (size_t)(node - change->nodes);
 
-		if (change->list_kept[i] || !td_config_policy_equal(&policies->list[i].config, config))
+		if (!td_config_policy_equal(&policies->list[i].config, config))
 			continue;
+		td_hash_unlink(&change->by_config, node); // each goes on once
 		change->list_kept[i] = true;
 		*policy = policies->list[i];
 		return 0;
@@ -65,7 +100,8 @@ static int change_list(struct td_policies *policies, struct td_policies_change *
 	change->list = calloc(change->count + 1ul, sizeof(*change->list));
 	change->list_kept = calloc(policies->count + 1ul, sizeof(*change->list_kept));
 	change->list_new = calloc(change->count + 1ul, sizeof(*change->list_new));
-	if (change->list == NULL || change->list_kept == NULL || change->list_new == NULL)
+	if (change->list == NULL || change->list_kept == NULL || change->list_new == NULL ||
+	    (change->diff->policies && list_index(policies, change) < 0))
 		return -ENOMEM;
 	for (unsigned i = 0; i < change->count && ret == 0; i++) {
 		if (change->diff->policies) {
@@ -106,6 +142,8 @@ static void change_free(struct td_policies_change *change)
 	free(change->list);
 	free(change->list_kept);
 	free(change->list_new);
+	free(change->nodes);
+	td_hash_free(&change->by_config);
 	free(change->dp);
 	free(change);
 }

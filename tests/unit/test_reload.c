@@ -205,10 +205,11 @@ TestSuite(reload, .init = start, .fini = stop, .timeout = 60);
 // What there is beside it: a timer that is due in every turn, and sees the tunnels change all at once.
 
 static unsigned first_before, last_before, first_after, last_after;
+static unsigned policies_before, policies_after; // beside the tunnels'
 static unsigned stop_at; // tunnels told
 static struct td_timer beside;
 
-static bool shows(unsigned first, unsigned last)
+static bool shows_with(unsigned first, unsigned last, unsigned policies)
 {
 	unsigned low = first_before < first_after ? first_before : first_after;
 	unsigned high = last_before > last_after ? last_before : last_after;
@@ -219,7 +220,12 @@ static bool shows(unsigned first, unsigned last)
 		if ((td_sad_tunnel_find(reload.sad, name) != NULL) != (i >= first && i < last))
 			return false;
 	}
-	return reload.config->tunnel_count == last - first && fake_dp.policy_count == last - first;
+	return reload.config->tunnel_count == last - first && fake_dp.policy_count == policies + last - first;
+}
+
+static bool shows(unsigned first, unsigned last)
+{
+	return shows_with(first, last, 0);
 }
 
 static void turn(void *context)
@@ -227,7 +233,8 @@ static void turn(void *context)
 	(void)context;
 	turns++;
 	this_turn = 0;
-	cr_assert(shows(first_before, last_before) || shows(first_after, last_after));
+	cr_assert(shows_with(first_before, last_before, policies_before) ||
+	          shows_with(first_after, last_after, policies_after));
 	if (ended || told >= stop_at)
 		td_loop_stop(loop);
 	else
@@ -394,6 +401,45 @@ Test(reload, other_changes_of_policies_wait)
 	td_policies_change_forget(reload.policies);
 	cr_expect_eq(td_policies_add(reload.policies, &config, 0, &id, &error), 0);
 	td_config_diff_free(&diff);
+}
+
+#define DISCARD(remote) "{ action = \"discard\"; remote = \"" remote "\"; }"
+
+// Wherever it stands, a policy keeps its number and its counter; of equal ones each has its own.
+Test(reload, policies_that_are_the_same_go_on_counting)
+{
+	const struct td_dp_hits *hits[3];
+	uint32_t ids[3];
+
+	begin();
+	file_write(0, MANY, 100,
+	    "policies = ( " DISCARD("10.9.0.0/24") ", " DISCARD("10.9.0.0/24") ", " DISCARD(
+	        "10.8.0.0/24") " );\n");
+	policies_before = 0;
+	policies_after = 3;
+	run(0, MANY, UINT32_MAX);
+	cr_assert_eq(result.result, 0, "%s", result.error.reason);
+	for (unsigned i = 0; i < 3; i++) {
+		hits[i] = td_policies_at(reload.policies, i)->hits;
+		ids[i] = td_policies_at(reload.policies, i)->id;
+	}
+	file_write(0, MANY, 100,
+	    "policies = ( " DISCARD("10.8.0.0/24") ", " DISCARD("10.7.0.0/24") ", " DISCARD(
+	        "10.9.0.0/24") ", " DISCARD("10.9.0.0/24") ", " DISCARD("10.9.0.0/24") " );\n");
+	ended = 0;
+	policies_before = 3;
+	policies_after = 5;
+	run(0, MANY, UINT32_MAX);
+	cr_assert_eq(result.result, 0, "%s", result.error.reason);
+	static const int from[] = {2, -1, 0, 1, -1};
+	for (unsigned i = 0; i < 5; i++) {
+		const struct td_policy *policy = td_policies_at(reload.policies, i);
+
+		if (from[i] >= 0)
+			cr_expect(policy->hits == hits[from[i]] && policy->id == ids[from[i]], "%u", i);
+		else
+			cr_expect_gt(policy->id, ids[2], "%u", i);
+	}
 }
 
 Test(reload, of_a_file_that_is_not_good)
