@@ -503,6 +503,11 @@ int __wrap_fdatasync(int descriptor)
 	return __real_fdatasync(descriptor);
 }
 
+static int file_save(void *context, uint64_t bound_us)
+{
+	return td_freshness_file_save(context, bound_us);
+}
+
 // Without that a power cut would let the same message 1 in again.
 Test(freshness_file, synced_before_a_later_time_is_accepted)
 {
@@ -514,7 +519,7 @@ Test(freshness_file, synced_before_a_later_time_is_accepted)
 	    .bound_us = NOON,
 	    .wall_us = NOON,
 	    .steady_us = STEADY,
-	    .save = td_freshness_file_save,
+	    .save = file_save,
 	    .context = file,
 	};
 	struct td_accepted *accepted = td_accepted_create(&setup);
