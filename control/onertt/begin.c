@@ -346,6 +346,7 @@ static void cookie_take(struct td_ike_sa *sa, const struct td_ike_notify *cookie
 static void stale_told(struct td_ike_sa *sa, uint64_t time_us)
 {
 	struct td_onertt_attempt *attempt = sa->onertt->attempt;
+	int ret;
 
 	sa->peer->ahead_us = (int64_t)(time_us - td_onertt_steady_us(sa->ike));
 	sa->peer->ahead_known = true;
@@ -360,7 +361,9 @@ static void stale_told(struct td_ike_sa *sa, uint64_t time_us)
 	}
 	attempt->again = true;
 	early_undo(sa);
-	if (attempt_send(sa) < 0)
+	ret = attempt_send(sa);
+	// The child that was to have a successor has gone meanwhile. The others have not: once more for them.
+	if (ret < 0 && (ret != -EALREADY || !td_onertt_again(sa)))
 		td_ike_sa_fail(sa, TD_FAIL_TEMPORARY, "the first message could not be made");
 }
 

@@ -106,6 +106,14 @@ static void renew(struct td_ike_sa *old)
 	td_onertt_start(sa, old);
 }
 
+static bool is_outdated(const struct td_ike_task *task)
+{
+	const struct td_ike_child *child = task->child;
+
+	return (task->kind == TD_TASK_REKEY_CHILD && (!child || child->replaced || child->erasing)) ||
+	       (task->kind == TD_TASK_CREATE && !task->tunnel);
+}
+
 bool td_onertt_again(struct td_ike_sa *sa)
 {
 	struct td_ike_sa *old = td_onertt_continued(sa);
@@ -116,7 +124,9 @@ bool td_onertt_again(struct td_ike_sa *sa)
 	if (task && task->child)
 		task->child->rekeying = false;
 	(void)td_ike_exchange_end(sa);
-	if (task)
+	if (task && is_outdated(task))
+		td_ike_task_free(task);
+	else if (task)
 		TAILQ_INSERT_HEAD(&old->tasks, task, entry);
 	while ((task = TAILQ_FIRST(&sa->tasks))) {
 		TAILQ_REMOVE(&sa->tasks, task, entry);

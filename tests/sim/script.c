@@ -348,6 +348,8 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		number_check(run, end->node->ike_rekeyed, value);
 	else if (strncmp(what, "nonce", length) == 0)
 		nonces_set(run, end->node, value);
+	else if (strncmp(what, "later", length) == 0)
+		end->node->wall_off_us += (int64_t)strtoull(value, NULL, 10) * 1000000;
 	else if (strncmp(what, "unsealed", length) == 0)
 		sim_fault_seals(end->node, (unsigned)strtoul(value, NULL, 10));
 	else if (strncmp(what, "uninstalled", length) == 0)

@@ -31,6 +31,7 @@
 //   flood=N                    N initiators from nowhere start at B
 //   gossip=N                   N messages about unknown IKE SAs come to B
 //   rebind                     the NAT before A takes other ports
+//   A:later=N                  somebody sets A's clock to N s later
 //   A:stranger                 who has seen A's SPIs asks about them in the wrong roles
 //   A:told=N                   who has seen A's first message answers it with a notify of this number
 //   A:decoy                    another peer between the addresses, with other proposals

@@ -84,6 +84,12 @@ const struct sim_script sim_scripts_onertt[] = {
         "flow=2300 B:rekey wait=300 A>noise? -B>noise! wait=500 A>noise? B>noise! B:replayed=1 A>noise? "
         "-B>noise! wait=500 A>noise? B>noise! B:replayed=2 A:failed=0 A:children=1 B:children=1",
         0},
+    {"onertt: the child of a stale message 1 has gone meanwhile",
+        SCRIPT_ONERTT | SCRIPT_SESSION | SCRIPT_WORKERS,
+        "flow=2300 wait=300 B:later=3600 trouble B>info?(KEY_EXPIRED) A>info! A>noise? B:stale=2 B:hard "
+        "B>info?(D(ESP) B>noise! A:ikes=1 A:children=2 flow=400 A:renewed=1 A:children=3 "
+        "B:children=3",
+        0},
     {"onertt: rekey of the IKE SA", SCRIPT_ONERTT,
         "A:rekey-ike A>create? B>create! A>info?(D(IKE) B>info! A:ikes=1 B:ikes=1", 'A'},
     {"onertt: a crash of the initiator", SCRIPT_ONERTT, "trouble A:crash A:start A>noise? B:ikes=1 B>noise!",
