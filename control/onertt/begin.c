@@ -461,6 +461,21 @@ static void early_settle(struct td_ike_sa *sa, struct td_ike_task *task, struct 
 	child_failed(task, answer, failure, error.reason);
 }
 
+// Whether the session is there for more than a child that nobody wants any more.
+static bool is_wanted(const struct td_ike_sa *sa)
+{
+	const struct td_ike_child *child;
+	const struct td_ike_task *task;
+
+	TAILQ_FOREACH (task, &sa->tasks, entry)
+		if (task->kind == TD_TASK_CREATE)
+			return true;
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (!child->erasing)
+			return true;
+	return sa->onertt->continues_i != 0;
+}
+
 // agreed: the peer knows the session before, and so the child that is to have a successor.
 static void first_child(
     struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_payloads *answer, bool agreed)
@@ -473,7 +488,7 @@ static void first_child(
 	if (task->child)
 		task->child->rekeying = false;
 	if (!tunnel) {
-		if (TAILQ_EMPTY(&sa->tasks) && !sa->onertt->continues_i)
+		if (!is_wanted(sa))
 			(void)td_ike_task_add(sa, TD_TASK_DELETE_IKE);
 		else if (task->orphan_spi)
 			td_ike_orphan_erase(sa, task->orphan_spi);

@@ -61,6 +61,8 @@ const struct sim_script sim_scripts_onertt[] = {
         MET "B>noise! A:early=0 A:children=0 flow=3000 A:children=1 B:children=1", 'A'},
     {"onertt: early data", FRESH | SCRIPT_EARLY, MET "wait=10 A:early=1 B:traffic=1 B>noise! A:children=1",
         'A'},
+    {"onertt: early data, not wanted any more when the answer comes", FRESH | SCRIPT_EARLY,
+        "trouble " MET "wait=10 A:early=1 A:down B>noise! flow=100 A:ikes=0 B:ikes=0 A:up", 0},
     {"onertt: a session goes on in another one", SCRIPT_ONERTT | SCRIPT_SESSION,
         "flow=2300 wait=300 A>noise? B>noise! A:renewed=1 B:renewed=1 wait=5", 'A'},
     {"onertt: the responder reminds", SCRIPT_ONERTT | SCRIPT_SESSION_B,
