@@ -33,6 +33,7 @@ void td_ike_peer_update(struct td_ike_peer *peer, const struct td_ike_peer_confi
 
 	peer->config = *config;
 	td_ike_place_changed(peer);
+	peer->ike->peer_changes++;
 	td_ike_peer_life_update(peer);
 	TAILQ_FOREACH (sa, &peer->sas, of_peer)
 		if (sa->state == TD_IKE_ESTABLISHED && config->liveness_ns)
@@ -58,6 +59,7 @@ void td_ike_peer_retire(struct td_ike_peer *peer)
 	struct td_ike_sa *sa, *next;
 
 	td_ike_place_leave(peer);
+	peer->ike->peer_changes++;
 	for (sa = TAILQ_FIRST(&peer->sas); sa; sa = next) {
 		next = TAILQ_NEXT(sa, of_peer);
 		// A responder's SA finds its peer, or its end, by itself; so does one whose IKE_AUTH is under
@@ -79,6 +81,7 @@ void td_ike_peer_hide(struct td_ike_peer *peer, bool hide)
 {
 	peer->hidden = hide;
 	td_ike_place_changed(peer);
+	peer->ike->peer_changes++;
 }
 
 void td_ike_tunnel_leave(struct td_ike *ike, const struct td_life_tunnel *life)

@@ -55,6 +55,7 @@ struct td_ike_peer *td_ike_peer_add(struct td_ike *ike, const struct td_ike_peer
 	td_hash_link(&ike->identities, &peer->by_identities,
 	    td_hash_mix(td_ike_id_hash(&config->local_id)) ^ td_ike_id_hash(&config->remote_id));
 	ike->peer_count++;
+	ike->peer_changes++;
 	return peer;
 }
 
@@ -75,6 +76,7 @@ static void peer_free(struct td_ike_peer *peer, bool tell)
 	LIST_REMOVE(peer, all);
 	td_hash_unlink(&peer->ike->identities, &peer->by_identities);
 	peer->ike->peer_count--;
+	peer->ike->peer_changes++;
 	td_ike_place_leave(peer);
 	td_wipe(peer, sizeof(*peer)); // with the secret of a registration
 	free(peer);

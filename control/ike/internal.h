@@ -252,6 +252,8 @@ struct td_ike {
 	uint64_t cookie_changed_ns;
 	uint64_t hint_second, hints; // unprotected answers of this second
 	struct td_onertt_load *onertt_load; // first messages of this second
+	struct td_onertt_index *onertt_index; // of the peers, NULL: none is made
+	uint64_t peer_changes;
 	uint64_t incarnation; // tells this life of ours from former ones
 	struct td_ike_stats stats;
 	uint8_t plain[TD_IKE_MESSAGE_MAX]; // of a message that came

@@ -21,6 +21,7 @@ struct asked {
 	enum td_noise_pattern pattern;
 	struct td_bytes key_id;
 	struct td_noise noise;
+	struct td_onertt_search search;
 	struct td_ike_peer *peer;
 	struct td_ike_payloads payloads;
 	struct td_accepted_name name;
@@ -43,6 +44,7 @@ struct td_onertt_load {
 void td_onertt_load_free(struct td_ike *ike)
 {
 	free(ike->onertt_load);
+	td_onertt_index_free(ike);
 }
 
 static struct td_onertt_load *load_of(struct td_ike *ike)
@@ -127,44 +129,23 @@ static bool load_passed(
 
 // ---- who it is ----------------------------------------------------------------------------------
 
-static bool peer_has_key(const struct asked *asked, const struct td_ike_peer *peer)
+static bool static_is_valid(const struct asked *asked, const struct td_ike_peer *peer)
 {
-	const struct td_onertt_config *config = &peer->config.onertt;
-
-	return config->enabled && config->own &&
-	       td_onertt_pattern(config->authentication) == asked->pattern &&
-	       memcmp(config->own->key_id, asked->key_id.data, asked->key_id.length) == 0;
-}
-
-// The next peer between these addresses with the key of ours that is meant.
-static struct td_ike_peer *peer_next(const struct asked *asked, struct td_ike_peer *after)
-{
-	struct td_ike_peer *peer = after;
-
-	while ((peer = td_ike_peer_next(asked->ike, asked->path, peer)))
-		if (peer_has_key(asked, peer))
-			return peer;
-	return NULL;
-}
-
-static bool static_fits(const struct asked *asked, const struct td_ike_peer *peer)
-{
-	const struct td_onertt_remote *remote = peer->config.onertt.remote;
 	int64_t now = asked->ike->env.unix_time(asked->ike->env.context);
 	struct td_error error;
 
-	return remote && memcmp(remote->public_key, asked->noise.remote_static, TD_X25519_BYTES) == 0 &&
-	       td_onertt_remote_check_time(remote, now, &error) == 0;
+	return td_onertt_remote_check_time(peer->config.onertt.remote, now, &error) == 0;
 }
 
-static bool static_is_known(const struct asked *asked)
+static bool static_is_known(struct asked *asked)
 {
-	struct td_ike_peer *peer = NULL;
+	const struct td_ike_peer *peer;
 
 	if (asked->pattern != TD_NOISE_IK)
 		return true;
-	while ((peer = peer_next(asked, peer)))
-		if (static_fits(asked, peer))
+	td_onertt_search_static(&asked->search, asked->noise.remote_static);
+	while ((peer = td_onertt_search_next(asked->ike, &asked->search)))
+		if (static_is_valid(asked, peer))
 			return true;
 	return false;
 }
@@ -185,10 +166,15 @@ static bool ids_fit(const struct asked *asked, const struct td_ike_peer *peer)
 
 static bool peer_find(struct asked *asked)
 {
-	struct td_ike_peer *peer = NULL;
+	const struct td_ike_id_view *id = &asked->payloads.id_i;
+	struct td_ike_peer *peer;
 
-	while ((peer = peer_next(asked, peer)))
-		if (ids_fit(asked, peer) && (asked->pattern != TD_NOISE_IK || static_fits(asked, peer)))
+	if (asked->pattern == TD_NOISE_IK)
+		td_onertt_search_static(&asked->search, asked->noise.remote_static);
+	else
+		td_onertt_search_id(&asked->search, id->type, id->data);
+	while ((peer = td_onertt_search_next(asked->ike, &asked->search)))
+		if (ids_fit(asked, peer) && (asked->pattern != TD_NOISE_IK || static_is_valid(asked, peer)))
 			break;
 	asked->peer = peer;
 	return peer != NULL;
@@ -643,8 +629,8 @@ static void noise_asked(struct asked *asked, const struct td_ike_payloads *reque
 
 	if (!load_passed(asked, request, (struct td_bytes){message.next, EPHEMERAL_BYTES}))
 		return;
-	// Where there are many peers between the addresses this takes its time.
-	with = peer_next(asked, NULL);
+	td_onertt_search_key(&asked->search, asked->path, asked->pattern, asked->key_id);
+	with = td_onertt_search_next(asked->ike, &asked->search);
 	if (!with) {
 		td_onertt_stats_of(asked->ike)->unknown_key++;
 		return;

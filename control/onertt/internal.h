@@ -61,6 +61,31 @@ static inline struct td_onertt_stats *td_onertt_stats_of(struct td_ike *ike)
 // Whether there is time to open one more answer in this second.
 bool td_onertt_answer_allowed(struct td_ike *ike);
 
+// ---- index.c ------------------------------------------------------------------------------------------
+
+// A search for peers between the addresses of a message; what it points to stays. Nothing that changes peers
+// may happen while it lasts.
+struct td_onertt_search {
+	const struct td_path *path;
+	enum td_noise_pattern pattern;
+	struct td_bytes key_id; // of the key of ours that is meant
+	int kind;
+	uint8_t id_type;
+	struct td_bytes who;
+	const struct td_ip *remote; // as configured
+	uint64_t hash;
+	size_t at;
+};
+
+// Any peer of the pattern with this key of ours. Further ones: those with a static key, or an identity, for
+// which a search begins anew.
+void td_onertt_search_key(struct td_onertt_search *search, const struct td_path *path,
+    enum td_noise_pattern pattern, struct td_bytes key_id);
+void td_onertt_search_static(struct td_onertt_search *search, const uint8_t static_key[TD_X25519_BYTES]);
+void td_onertt_search_id(struct td_onertt_search *search, uint8_t type, struct td_bytes data);
+struct td_ike_peer *td_onertt_search_next(struct td_ike *ike, struct td_onertt_search *search); // NULL: none
+void td_onertt_index_free(struct td_ike *ike);
+
 // ---- message.c: what both messages have in common -------------------------------------------------
 
 // Prologue of the Noise handshake.

@@ -11,7 +11,7 @@ import onertt
 from judge import NO_ID, Crowd, JudgeTestCase
 from lab import wait_until
 from noise import Refused
-from negotiator import onertt_keys
+from negotiator import onertt_keys, public_pem
 
 
 class Judge(JudgeTestCase):
@@ -195,6 +195,22 @@ class Judge(JudgeTestCase):
                 return gateway.rpc.call("tunnel.list")["tunnels"][0]["established"]
 
             wait_until(up, "the right answer is taken", interval=0.2)
+
+    def test_another_key_after_a_reload(self):
+        """Peers are looked up by what the configuration says now."""
+        with self.gateway("b", onertt_keys()["b"]) as gateway:
+            settings = self.settings("initiator", "key")
+            self.begin(settings)
+            other = X25519PrivateKey.generate()
+            with open(f"{gateway.daemon.directory}/a.pub", "w", encoding="utf-8") as file:
+                file.write(public_pem(other))
+            gateway.rpc.call("config.reload")
+            settings.time_us = (settings.time_us or onertt.now_us()) + 10**6
+            self.assertIsNone(self.ask(onertt.Initiator(settings).message_1()))
+            self.assertEqual(self.counter(gateway, "unknown_key"), 1)
+            settings.static = other
+            self.begin(settings)
+            self.assertEqual(self.counter(gateway, "accepted"), 2)
 
     def test_bad_wrapped_keys(self):
         """They end nothing that is there, not even what is half open and would make room for a good message."""
