@@ -53,7 +53,7 @@ static bool fits(const struct td_onertt_search *search, const struct td_ike_peer
 {
 	const struct td_onertt_config *config = &peer->config.onertt;
 
-	if (!peer->place || !config->enabled || !config->own ||
+	if (!peer->place || peer->hidden || !config->enabled || !config->own ||
 	    td_onertt_pattern(config->authentication) != search->pattern ||
 	    memcmp(config->own->key_id, search->key_id.data, search->key_id.length) != 0 ||
 	    !td_ip_equal(&peer->config.local_address, &search->path->local) ||
@@ -98,7 +98,7 @@ static void peer_insert(struct td_onertt_index *index, struct td_ike_peer *peer)
 	const struct td_path path = {.local = config->local_address};
 	struct td_onertt_search search = {.path = &path, .remote = &config->remote_address, .kind = OF_KEY};
 
-	if (!peer->place || !config->onertt.enabled || !config->onertt.own)
+	if (!peer->place || peer->hidden || !config->onertt.enabled || !config->onertt.own)
 		return;
 	search.pattern = td_onertt_pattern(config->onertt.authentication);
 	search.key_id = (struct td_bytes){config->onertt.own->key_id, TD_ONERTT_KEY_ID_BYTES};
