@@ -14,7 +14,8 @@ struct td_ike_agreement;
 struct td_ike_proposals;
 struct td_onertt_first;
 
-// ---- begin.c, asked.c: the two messages -----------------------------------------------------------
+// ---- begin.c, answered.c, asked.c, load.c: the two messages
+// -----------------------------------------------------------
 
 // A new SA with a peer, tasks and a nonce begins; it fails by td_ike_sa_fail. old: the session that it goes
 // on for; or NULL.

@@ -56,7 +56,19 @@ static inline struct td_onertt_stats *td_onertt_stats_of(struct td_ike *ike)
 	return &ike->stats.onertt;
 }
 
-// ---- asked.c ------------------------------------------------------------------------------------------
+// ---- begin.c ------------------------------------------------------------------------------------------
+
+// The responder's clock, as far as it is known.
+uint64_t td_onertt_time_now(const struct td_ike_sa *sa);
+// Message 1 as it is, maybe with a cookie. Returns 0 or -errno.
+int td_onertt_message_1_send(struct td_ike_sa *sa);
+// Makes message 1 anew and sends it. Returns 0, -EALREADY (the child that was to have a successor has gone)
+// or another -errno.
+int td_onertt_attempt_send(struct td_ike_sa *sa);
+// What was prepared for an attempt that is made anew.
+void td_onertt_early_undo(struct td_ike_sa *sa);
+
+// ---- load.c ------------------------------------------------------------------------------------------
 
 // Whether there is time to open one more answer in this second.
 bool td_onertt_answer_allowed(struct td_ike *ike);
