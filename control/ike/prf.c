@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -33,10 +34,24 @@ static const struct prf prfs[] = {
 // To fetch them by name for each use would cost more than hashing a short message. Written once, NULL where
 // libcrypto failed.
 static EVP_MD *digests[DIGESTS];
+static pthread_key_t thread_key;
+static bool has_thread_key;
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-// One for each digest, made when it is needed first, as long as its thread lives. Between two uses it holds
-// no more than the digest that it gave last; start() wipes that, too.
-static _Thread_local EVP_MD_CTX *contexts[DIGESTS];
+
+// A thread's contexts, one for each digest, made when it is needed first. Between two uses it holds no more
+// than the digest that it gave last; start() wipes that, too.
+struct contexts {
+	EVP_MD_CTX *of[DIGESTS];
+};
+
+static void contexts_free(void *memory)
+{
+	struct contexts *contexts = memory;
+
+	for (unsigned i = 0; i < DIGESTS; i++)
+		EVP_MD_CTX_free(contexts->of[i]);
+	free(contexts);
+}
 
 static void fetch(void)
 {
@@ -44,34 +59,56 @@ static void fetch(void)
 
 	for (unsigned i = 0; i < DIGESTS; i++)
 		digests[i] = EVP_MD_fetch(NULL, names[i], NULL);
+	has_thread_key = pthread_key_create(&thread_key, contexts_free) == 0;
 }
 
-static bool start(enum digest digest)
+static struct contexts *contexts_get(void)
 {
+	struct contexts *contexts;
+
 	pthread_once(&fetched, fetch);
-	if (!contexts[digest])
-		contexts[digest] = EVP_MD_CTX_new();
-	return contexts[digest] && digests[digest] &&
-	       EVP_DigestInit_ex2(contexts[digest], digests[digest], NULL) == 1;
+	contexts = has_thread_key ? pthread_getspecific(thread_key) : NULL;
+	if (contexts || !has_thread_key)
+		return contexts;
+	contexts = calloc(1, sizeof(*contexts));
+	if (contexts && pthread_setspecific(thread_key, contexts) == 0)
+		return contexts;
+	free(contexts);
+	return NULL;
 }
 
-static bool update(enum digest digest, const struct td_bytes *parts, unsigned count)
+// An empty digest of this thread's, NULL when libcrypto or memory fails.
+static EVP_MD_CTX *start(enum digest digest)
+{
+	struct contexts *contexts = contexts_get();
+
+	if (!contexts || !digests[digest])
+		return NULL;
+	if (!contexts->of[digest])
+		contexts->of[digest] = EVP_MD_CTX_new();
+	if (contexts->of[digest] && EVP_DigestInit_ex2(contexts->of[digest], digests[digest], NULL) == 1)
+		return contexts->of[digest];
+	return NULL;
+}
+
+static bool update(EVP_MD_CTX *context, const struct td_bytes *parts, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (parts[i].length > 0 &&
-		    EVP_DigestUpdate(contexts[digest], parts[i].data, parts[i].length) != 1)
+		if (parts[i].length > 0 && EVP_DigestUpdate(context, parts[i].data, parts[i].length) != 1)
 			return false;
 	return true;
 }
 
-static bool finish(enum digest digest, uint8_t *out)
+static bool finish(EVP_MD_CTX *context, uint8_t *out)
 {
-	return EVP_DigestFinal_ex(contexts[digest], out, NULL) == 1;
+	return EVP_DigestFinal_ex(context, out, NULL) == 1;
 }
 
 static int hash(enum digest digest, const struct td_bytes *parts, unsigned count, uint8_t *out)
 {
-	return start(digest) && update(digest, parts, count) && finish(digest, out) ? 0 : -EIO;
+	EVP_MD_CTX *context = start(digest);
+
+	return context && update(context, parts, count) && finish(context, out) ? 0 : -EIO;
 }
 
 int td_sha1(const struct td_bytes *parts, unsigned count, uint8_t out[20])
@@ -90,6 +127,7 @@ int td_sha256(const struct td_bytes *parts, unsigned count, uint8_t out[32])
 // long: a handshake asks for dozens of short ones.
 struct hmac {
 	const struct prf *prf;
+	EVP_MD_CTX *context; // of this thread; NULL: not started
 	uint64_t pad[BLOCK_MAX_BYTES / sizeof(uint64_t)]; // the key, with INNER on all of a block
 };
 
@@ -106,30 +144,29 @@ static bool hmac_key(struct hmac *hmac, const struct prf *prf, struct td_bytes k
 	*hmac = (struct hmac){.prf = prf};
 	// A key of more than a block counts as its digest.
 	if (key.length > prf->block_bytes)
-		good = start(prf->digest) && update(prf->digest, &key, 1) &&
-		       finish(prf->digest, (uint8_t *)hmac->pad);
+		good = hash(prf->digest, &key, 1, (uint8_t *)hmac->pad) == 0;
 	else if (key.length > 0)
 		memcpy(hmac->pad, key.data, key.length);
 	pad_change(hmac, INNER);
 	return good;
 }
 
-static bool hmac_start(const struct hmac *hmac)
+static bool hmac_start(struct hmac *hmac)
 {
 	const struct td_bytes pad = {(const uint8_t *)hmac->pad, hmac->prf->block_bytes};
 
-	return start(hmac->prf->digest) && update(hmac->prf->digest, &pad, 1);
+	hmac->context = start(hmac->prf->digest);
+	return hmac->context && update(hmac->context, &pad, 1);
 }
 
 // Ready for another one under the same key.
 static bool hmac_finish(struct hmac *hmac, uint8_t *out)
 {
 	const struct td_bytes inner = {out, hmac->prf->bytes};
-	enum digest digest = hmac->prf->digest;
-	bool good = finish(digest, out);
+	bool good = finish(hmac->context, out);
 
 	pad_change(hmac, INNER ^ OUTER);
-	good = good && hmac_start(hmac) && update(digest, &inner, 1) && finish(digest, out);
+	good = good && hmac_start(hmac) && update(hmac->context, &inner, 1) && finish(hmac->context, out);
 	pad_change(hmac, INNER ^ OUTER);
 	return good;
 }
@@ -165,7 +202,7 @@ int td_prf(uint16_t prf, struct td_bytes key, const struct td_bytes *parts, unsi
 
 	if (!found)
 		return -EIO;
-	done = hmac_key(&hmac, found, key) && hmac_start(&hmac) && update(found->digest, parts, count) &&
+	done = hmac_key(&hmac, found, key) && hmac_start(&hmac) && update(hmac.context, parts, count) &&
 	       hmac_finish(&hmac, out);
 	hmac_end(&hmac);
 	return done ? 0 : -EIO;
@@ -177,10 +214,9 @@ static bool step(
 {
 	const struct td_bytes previous = {block, counter == 1 ? 0 : hmac->prf->bytes};
 	const struct td_bytes last = {&counter, 1};
-	enum digest digest = hmac->prf->digest;
-
-	return hmac_start(hmac) && update(digest, &previous, 1) && update(digest, parts, count) &&
-	       update(digest, &last, 1) && hmac_finish(hmac, block);
+	return hmac_start(hmac) && update(hmac->context, &previous, 1) &&
+	       update(hmac->context, parts, count) && update(hmac->context, &last, 1) &&
+	       hmac_finish(hmac, block);
 }
 
 int td_prf_plus(uint16_t prf, struct td_bytes key, const struct td_bytes *parts, unsigned count, uint8_t *out,

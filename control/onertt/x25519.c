@@ -6,35 +6,72 @@
 #include <openssl/evp.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ALGORITHM "X25519"
 
 // What libcrypto looks up by name, and allocates, takes a seventh of the time of an agreement: so each thread
-// makes these once. peer holds the public key of whoever is agreed with next. NULL where libcrypto failed.
-static _Thread_local EVP_PKEY_CTX *importer;
-static _Thread_local EVP_PKEY *peer_key;
+// makes these once.
+struct tools {
+	EVP_PKEY_CTX *importer;
+	EVP_PKEY *peer; // holds the public key of whoever is agreed with next
+};
 
-static bool prepare(void)
+static pthread_key_t thread_key;
+static bool has_thread_key;
+static pthread_once_t begun = PTHREAD_ONCE_INIT;
+
+static void tools_free(void *memory)
+{
+	struct tools *tools = memory;
+
+	EVP_PKEY_CTX_free(tools->importer);
+	EVP_PKEY_free(tools->peer);
+	free(tools);
+}
+
+static struct tools *tools_make(void)
 {
 	static const uint8_t any[TD_X25519_BYTES] = {9};
+	struct tools *tools = calloc(1, sizeof(*tools));
 
-	if (!importer) {
-		importer = EVP_PKEY_CTX_new_from_name(NULL, ALGORITHM, NULL);
-		if (importer && EVP_PKEY_fromdata_init(importer) != 1) {
-			EVP_PKEY_CTX_free(importer);
-			importer = NULL;
-		}
-	}
-	if (!peer_key)
-		peer_key = EVP_PKEY_new_raw_public_key_ex(NULL, ALGORITHM, NULL, any, sizeof(any));
-	return importer && peer_key;
+	if (!tools)
+		return NULL;
+	tools->importer = EVP_PKEY_CTX_new_from_name(NULL, ALGORITHM, NULL);
+	tools->peer = EVP_PKEY_new_raw_public_key_ex(NULL, ALGORITHM, NULL, any, sizeof(any));
+	if (tools->importer && tools->peer && EVP_PKEY_fromdata_init(tools->importer) == 1 &&
+	    pthread_setspecific(thread_key, tools) == 0)
+		return tools;
+	tools_free(tools);
+	return NULL;
+}
+
+static void begin(void)
+{
+	has_thread_key = pthread_key_create(&thread_key, tools_free) == 0;
+}
+
+// This thread's, NULL when libcrypto or memory fails.
+static struct tools *tools_get(void)
+{
+	struct tools *tools;
+
+	pthread_once(&begun, begin);
+	if (!has_thread_key)
+		return NULL;
+	tools = pthread_getspecific(thread_key);
+	return tools ? tools : tools_make();
 }
 
 // Without its public half libcrypto computes that.
 static bool import(const OSSL_PARAM *parts, struct td_x25519 *pair)
 {
-	if (prepare() && EVP_PKEY_fromdata(importer, &pair->key, EVP_PKEY_KEYPAIR, (OSSL_PARAM *)parts) == 1)
+	struct tools *tools = tools_get();
+
+	if (tools &&
+	    EVP_PKEY_fromdata(tools->importer, &pair->key, EVP_PKEY_KEYPAIR, (OSSL_PARAM *)parts) == 1)
 		pair->agreement = EVP_PKEY_CTX_new_from_pkey(NULL, pair->key, NULL);
 	return pair->agreement && EVP_PKEY_derive_init(pair->agreement) == 1;
 }
@@ -101,12 +138,13 @@ void td_x25519_free(struct td_x25519 *pair)
 int td_x25519_agree(
     const struct td_x25519 *pair, const uint8_t peer[TD_X25519_BYTES], struct td_secret *shared)
 {
+	struct tools *tools = tools_get();
 	size_t length = sizeof(shared->bytes);
 	int result = -EIO;
 
 	// Every 32 bytes are a public key (RFC 7748 5); what is wrong with some shows in the result.
-	if (prepare() && EVP_PKEY_set1_encoded_public_key(peer_key, peer, TD_X25519_BYTES) == 1 &&
-	    EVP_PKEY_derive_set_peer_ex(pair->agreement, peer_key, 0) == 1)
+	if (tools && EVP_PKEY_set1_encoded_public_key(tools->peer, peer, TD_X25519_BYTES) == 1 &&
+	    EVP_PKEY_derive_set_peer_ex(pair->agreement, tools->peer, 0) == 1)
 		result = EVP_PKEY_derive(pair->agreement, shared->bytes, &length) == 1 ? 0 : -EBADMSG;
 	if (result == 0) {
 		shared->length = length;

@@ -9,7 +9,7 @@
 
 #define TD_X25519_BYTES 32
 
-// A key pair of ours, used by one thread only: libcrypto keeps in it with whom it agrees.
+// A key pair of ours, used by one thread at a time: libcrypto keeps in it with whom it agrees.
 struct td_x25519 {
 	EVP_PKEY *key; // owned; libcrypto wipes it
 	EVP_PKEY_CTX *agreement; // owned
