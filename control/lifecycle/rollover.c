@@ -86,6 +86,16 @@ static const char *proof_count(struct td_life_stats *stats, enum td_child_proof 
 	return NULL;
 }
 
+// Whether traffic may leave a child that works for this one. A successor is asked for by a peer that is
+// known; who began a line of its own may have refused this end's last word of it, and its saying so may be
+// lost: then only silence would speak for it.
+static bool is_trusted_over(const struct td_life_child *child, const struct td_life_child *current)
+{
+	const struct td_life_entry *a = td_life_entry_of(child), *b = td_life_entry_of(current);
+
+	return child->proof != TD_PROOF_TIMER || a->line == b->line || !b->heard;
+}
+
 void td_life_activate(struct td_life_child *child, enum td_child_proof proof)
 {
 	struct td_life_tunnel *tunnel = child->tunnel;
@@ -98,7 +108,7 @@ void td_life_activate(struct td_life_child *child, enum td_child_proof proof)
 	td_life_entry_of(child)->heard = proof != TD_PROOF_TIMER && proof != TD_PROOF_EARLY;
 	td_timers_cancel(td_life_timers(tunnel), &child->quiet_timer);
 	td_life_tell(tunnel, child, "child_active", proof_count(&tunnel->stats, proof));
-	if (slot->current == NULL || newer(child, slot->current))
+	if (slot->current == NULL || (newer(child, slot->current) && is_trusted_over(child, slot->current)))
 		switch_to(child);
 	if (td_life_entry_of(child)->soft_due)
 		td_timers_set(td_life_timers(tunnel), &child->soft_timer, td_life_now_ns(tunnel));

@@ -80,6 +80,11 @@ const struct sim_script sim_scripts_ike[] = {
         "A>init? B>init? B>init! A>init! A>auth? B>auth? B>auth! A>auth! wait=5", 0},
     {"both sides connect at once, B's last answer is late", SCRIPT_FRESH | SCRIPT_BOTH_START,
         "A>init? B>init? B>init! A>init! A>auth? B>auth? A>auth! wait=300 B>auth!", 0},
+    {"both sides connect at once, one is altered and refused, and nobody hears of that",
+        SCRIPT_FRESH | SCRIPT_BOTH_START,
+        "A>init? B>init! A>auth? B>auth! wait=5 B>init? ~A>init! B>auth? A>auth! B:failed=1 -B>info? "
+        "flow=60000 A:children=1 B:children=1",
+        0},
     {"both sides connect at once, one is ahead", SCRIPT_FRESH | SCRIPT_BOTH_START,
         "A>init? B>init! A>auth? B>auth! wait=5 B>init? A>init! B>auth? A>auth!", 0},
     {"INITIAL_CONTACT replaces what was before a crash", 0,
