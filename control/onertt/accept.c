@@ -237,6 +237,9 @@ void td_onertt_accept(struct td_onertt_asked *asked)
 	continues_read(&asked->payloads, &sa->onertt->continues_i, &sa->onertt->continues_r);
 	unproved_close(sa);
 	old = td_onertt_continued(sa);
+	// It names the session by SPIs that a rekey has brought: who has begun that has its children there.
+	if (old)
+		td_ike_rekey_settle(old);
 	if (answer_make(sa, asked, old) < 0) {
 		td_ike_sa_close(sa, "ike_failed", "an answer could not be made");
 		return;

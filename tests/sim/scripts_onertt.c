@@ -92,6 +92,10 @@ const struct sim_script sim_scripts_onertt[] = {
         "B>info?(D(ESP) B>noise! A:ikes=1 A:children=2 flow=400 A:renewed=1 A:children=3 "
         "B:children=3",
         0},
+    {"onertt: a session goes on that one of two rekeys has just brought", SCRIPT_ONERTT | SCRIPT_SESSION,
+        "flow=2300 A:rekey-ike B:rekey-ike A>create? B>create! wait=300 A>noise? B>noise! A:renewed=1 "
+        "flow=100 A:children=1 B:children=1",
+        0},
     {"onertt: rekey of the IKE SA", SCRIPT_ONERTT,
         "A:rekey-ike A>create? B>create! A>info?(D(IKE) B>info! A:ikes=1 B:ikes=1", 'A'},
     {"onertt: a crash of the initiator", SCRIPT_ONERTT, "trouble A:crash A:start A>noise? B:ikes=1 B>noise!",
