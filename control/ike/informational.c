@@ -107,6 +107,17 @@ void td_ike_probe(struct td_ike_sa *sa)
 
 // ---- the peer asks ----------------------------------------------------------------------------
 
+// A child that the peer names on an SA. It may have asked before it knew of the successor, to which the
+// children have gone.
+static struct td_ike_child *child_named(struct td_ike_sa *sa, uint32_t spi_out)
+{
+	struct td_ike_child *child = NULL;
+
+	for (; sa && !child; sa = sa->successor)
+		child = td_ike_child_find_out(sa, spi_out);
+	return child;
+}
+
 // The children that a DELETE names go; the SPIs of our halves are written to spis. Returns how many.
 static uint16_t children_delete(
     struct td_ike_sa *sa, const struct td_ike_delete *list, struct td_writer *spis)
@@ -118,7 +129,7 @@ static uint16_t children_delete(
 	if (list->protocol != TD_IKE_PROTO_ESP || list->spi_size != sizeof(spi))
 		return 0;
 	while (td_cursor_u32(&cursor, &spi)) {
-		struct td_ike_child *child = td_ike_child_find_out(sa, spi);
+		struct td_ike_child *child = child_named(sa, spi);
 
 		if (!child) {
 			struct td_ike_negotiation *negotiation = &sa->exchange.negotiation;
@@ -131,7 +142,9 @@ static uint16_t children_delete(
 			td_writer_u32(spis, child->spi_in);
 			count++;
 		}
-		td_ike_child_forget(child, true);
+		// What the peer says on the SA before proves nothing of a successor that the one behind has
+		// made.
+		td_ike_child_forget(child, child->sa == sa);
 	}
 	return spis->overflow ? 0 : count;
 }

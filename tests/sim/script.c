@@ -235,7 +235,7 @@ static void again(struct run *run)
 
 static void arrow(struct run *run, const char *step)
 {
-	char how = strchr("-+~^@_*", step[0]) ? *step++ : 0, wanted[64];
+	char how = strchr("-+~^%@_*", step[0]) ? *step++ : 0, wanted[64];
 	const char *word = strchr(step, '(');
 	struct sim_message *message;
 

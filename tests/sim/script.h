@@ -13,7 +13,7 @@
 //   A>any?                     of any exchange
 //   -A>create?  +A>create?     it is lost; it arrives, and will once more
 //   ~A>init?                   it arrives with its last byte changed
-//   ^A>noise?                  with a byte changed that nothing authenticates
+//   ^A>noise?  %B>noise!       with a byte changed that nothing authenticates, in the header the responder's SPI
 //   @B>init!  _B>init!         with a proposal that was not offered, with a KE payload of zeros
 //   A:none                     A has sent nothing that is still under way
 //   wait=N                     N ms pass, messages stay where they are

@@ -78,6 +78,9 @@ void sim_message_alter(struct sim_message *message, char how)
 	case '@': // of the first transform, its number
 		message->data[TD_IKE_HEADER_BYTES + 4 + 8 + 7] ^= 0x40;
 		break;
+	case '%': // of the header, the responder's SPI
+		message->data[15] ^= 1;
+		break;
 	case '_':
 		key_exchange_clear(message);
 		break;

@@ -34,6 +34,14 @@ const struct sim_script sim_scripts_onertt[] = {
         "A>noise? B>noise! +A>noise? A>noise? B>noise! B>noise! A:ikes=1 B:ikes=1 B:replayed=0", 'A'},
     {"onertt: message 2 is altered, and asked for again", FRESH,
         MET "~B>noise! A:children=0 wait=500 A>noise? B>noise! A:children=1", 'A'},
+    {"onertt: the header of message 2 is altered, and the session before stays",
+        SCRIPT_ONERTT | SCRIPT_SESSION,
+        "flow=2300 wait=300 A>noise? %B>noise! A:failed=0 A:children=1 wait=500 A>noise? B>noise! "
+        "A:renewed=1",
+        0},
+    {"onertt: a child is deleted on the session before, whose successor has it by now",
+        SCRIPT_ONERTT | SCRIPT_SESSION | SCRIPT_WORKERS,
+        "flow=2300 wait=300 A>noise? -B>noise! trouble A:hard A>info?(D(ESP) B:delete=0 B:children=3", 0},
     {"onertt: message 1 comes once more in the session", FRESH,
         "A>noise? B>noise! *A>noise? B>noise! flow=100 A:rekey A>create? B>create! A>info? B>info! again "
         "B:replayed=1 B:accepted=1 B:ikes=1 A:ikes=1",
