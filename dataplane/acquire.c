@@ -38,7 +38,8 @@ static bool acquire_tell(struct td_worker *worker, struct rte_mbuf *mbuf)
 	};
 
 	numbers_read(&event, mbuf);
-	if (!td_bucket_take(
+	if (!td_event_has_room(worker) ||
+	    !td_bucket_take(
 	        &worker->acquire_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ACQUIRE_EVENTS_PER_S) ||
 	    !td_event_raise(worker, &event))
 		return false;

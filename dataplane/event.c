@@ -12,6 +12,15 @@ bool td_event_raise(struct td_worker *worker, struct td_event *event)
 	return false;
 }
 
+bool td_event_has_room(const struct td_worker *worker)
+{
+	const struct rte_ring *ring = worker->events;
+	// Relaxed: what the control thread takes meanwhile only makes more room.
+	uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+
+	return ((ring->prod.tail - taken) & ring->mask) < ring->capacity;
+}
+
 unsigned td_dp_events_receive(struct td_event *events, unsigned max)
 {
 	static unsigned first; // the workers take turns at being asked first

@@ -29,7 +29,7 @@ static bool neighbour_ask(struct td_worker *worker, const struct td_ip *next_hop
 {
 	struct td_event event = {.kind = TD_EVENT_RESOLVE, .port = port, .destination = *next_hop};
 
-	if (!td_event_raise(worker, &event))
+	if (!td_event_has_room(worker) || !td_event_raise(worker, &event))
 		return false;
 	for (unsigned i = 0; i < worker->held_count; i++)
 		if (td_ip_equal(&worker->held[i].next_hop, next_hop))

@@ -260,6 +260,8 @@ void td_handoff(struct td_worker *worker, unsigned target, struct rte_mbuf *mbuf
 unsigned td_handoff_receive(struct td_worker *worker);
 // To the control thread (event.c). False: its ring is full; what must not be missed is raised again later.
 bool td_event_raise(struct td_worker *worker, struct td_event *event);
+// Whether its ring has room, for events that would be raised again and again otherwise.
+bool td_event_has_room(const struct td_worker *worker);
 
 static inline uint64_t td_acquire_bit(uint32_t tunnel)
 {
