@@ -140,10 +140,24 @@ bool td_onertt_again(struct td_ike_sa *sa)
 	return true;
 }
 
+// Whether the peer has made this SA by a rekey, while one of this side's was under way, that is not over yet:
+// the children may come here still.
+static bool is_awaited(const struct td_ike_sa *sa)
+{
+	const struct td_ike_sa *other;
+
+	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
+		if (other->peers == sa)
+			return true;
+	return false;
+}
+
 bool td_onertt_go_on(struct td_ike_sa *sa)
 {
 	struct td_onertt *session = sa->onertt;
 
+	if (is_awaited(sa))
+		return false;
 	// What it had may be on its way into the next one, which still goes on for this one.
 	if (!session->renewing && TAILQ_EMPTY(&sa->children) && TAILQ_EMPTY(&sa->tasks))
 		return td_ike_task_add(sa, TD_TASK_DELETE_IKE) != NULL;

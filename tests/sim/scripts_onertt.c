@@ -100,6 +100,9 @@ const struct sim_script sim_scripts_onertt[] = {
         "B>info?(D(ESP) B>noise! A:ikes=1 A:children=2 flow=400 A:renewed=1 A:children=3 "
         "B:children=3",
         0},
+    {"onertt: the session ends while both sides rekey the IKE SA", SCRIPT_ONERTT | SCRIPT_SESSION,
+        "flow=2300 A:rekey-ike B:rekey-ike B>create? wait=800 A>create! flow=500 A:children=1 B:children=1",
+        0},
     {"onertt: a session goes on that one of two rekeys has just brought", SCRIPT_ONERTT | SCRIPT_SESSION,
         "flow=2300 A:rekey-ike B:rekey-ike A>create? B>create! wait=300 A>noise? B>noise! A:renewed=1 "
         "flow=100 A:children=1 B:children=1",
