@@ -106,15 +106,21 @@ static uint16_t ip_checksum(const struct iphdr *ip)
 // Another address, port and SPIi, and other bytes where the sender could have put anything.
 static void frame_vary(struct flood *flood, uint8_t *frame)
 {
-	struct iphdr *ip = (struct iphdr *)(frame + sizeof(struct ether_header));
-	struct udphdr *udp = (struct udphdr *)(ip + 1);
-	uint8_t *message = (uint8_t *)(udp + 1) + flood->marker;
+	uint8_t *ip_at = frame + sizeof(struct ether_header), *udp_at = ip_at + sizeof(struct iphdr);
+	uint8_t *message = udp_at + sizeof(struct udphdr) + flood->marker;
 	uint64_t random = random_next();
+	struct iphdr ip;
+	struct udphdr udp;
 
-	ip->saddr = htonl(flood->sources | ((uint32_t)random & ~flood->source_mask));
-	ip->check = 0;
-	ip->check = ip_checksum(ip);
-	udp->source = htons((uint16_t)(1024 + (random >> 32) % 64000));
+	// Behind an Ethernet header they lie where these may not.
+	memcpy(&ip, ip_at, sizeof(ip));
+	memcpy(&udp, udp_at, sizeof(udp));
+	ip.saddr = htonl(flood->sources | ((uint32_t)random & ~flood->source_mask));
+	ip.check = 0;
+	ip.check = ip_checksum(&ip);
+	udp.source = htons((uint16_t)(1024 + (random >> 32) % 64000));
+	memcpy(ip_at, &ip, sizeof(ip));
+	memcpy(udp_at, &udp, sizeof(udp));
 	random_fill(message, flood->known ? 16 : 8);
 	random_fill(message + EPHEMERAL, flood->length - HEADERS - flood->marker - EPHEMERAL);
 }
