@@ -378,12 +378,13 @@ int main(int argc, char **argv)
 
 	peer = prefix(REMOTE).ip;
 	start();
+	insist(td_race_traffic_open() == 0, "no memory for traffic");
 	sites_create();
 	policies_set(0);
 	tunnel_routes_set();
 	routes_set();
 	neighbours_set();
-	insist(td_race_traffic_start() == 0, "no memory for traffic");
+	td_race_traffic_start();
 	packets_wait(ROUND_PACKETS);
 	if (fault)
 		provoke(fault);

@@ -127,18 +127,22 @@ static void frame_fill(struct frame *frame, unsigned tunnel)
 	frame->ip.hdr_checksum = rte_ipv4_cksum(&frame->ip);
 }
 
-int td_race_traffic_start(void)
+int td_race_traffic_open(void)
 {
-	for (unsigned i = 0; i < TD_RACE_TUNNELS; i++)
-		frame_fill(&frames[i], i);
 	for (uint16_t queue = 0; queue < TD_RACE_WORKERS; queue++)
 		for (unsigned port = INSIDE; port <= OUTSIDE; port++)
 			if (!rte_eth_add_tx_callback(td_dp.ports[port].eth_id, queue, give, NULL) ||
 			    !rte_eth_add_rx_callback(td_dp.ports[port].eth_id, queue,
 			        port == INSIDE ? inside_receive : outside_receive, NULL))
 				return -ENOMEM;
-	__atomic_store_n(&running, true, __ATOMIC_RELEASE);
 	return 0;
+}
+
+void td_race_traffic_start(void)
+{
+	for (unsigned i = 0; i < TD_RACE_TUNNELS; i++)
+		frame_fill(&frames[i], i);
+	__atomic_store_n(&running, true, __ATOMIC_RELEASE);
 }
 
 void td_race_traffic_stop(void)

@@ -11,8 +11,11 @@
 
 extern const char *const td_race_devices[2]; // inside, outside
 
-// Addresses behind a tunnel: 10.2.TUNNEL.0/24. Returns 0 or -ENOMEM.
-int td_race_traffic_start(void);
+// Before there are tunnels: what one worker sends another may receive, and their own dummy packets, too, have
+// to be seen (seen.h). Returns 0 or -ENOMEM.
+int td_race_traffic_open(void);
+// Addresses behind a tunnel: 10.2.TUNNEL.0/24.
+void td_race_traffic_start(void);
 void td_race_traffic_stop(void);
 // Packets that came back.
 uint64_t td_race_traffic_received(void);
