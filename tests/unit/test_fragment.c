@@ -3,6 +3,7 @@
 
 #include "dataplane/fragment.h"
 #include "dataplane/packet.h"
+#include "dataplane/reassembly.h"
 #include "tests/unit/eal.h"
 
 #include <netinet/in.h>
