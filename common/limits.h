@@ -100,6 +100,7 @@
 
 // Control socket.
 #define TD_RPC_CLIENTS_MAX 2048
+#define TD_POLICY_CHANGES_MAX 256 // that wait; a client that goes does not take its own along
 #define TD_RPC_LINE_MAX (4u << 20) // bytes of one request; a longer one ends the connection
 #define TD_RPC_EVENTS_MAX (1u << 20) // bytes that wait for a slow subscriber before events are lost
 #define TD_RPC_BULK_MAX 10000 // objects in one bulk request

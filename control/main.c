@@ -9,7 +9,7 @@
 #include "control/loop.h"
 #include "control/negotiate/negotiate.h"
 #include "control/notify.h"
-#include "control/policies.h"
+#include "control/policies/policies.h"
 #include "control/reload.h"
 #include "control/rpc/rpc.h"
 #include "control/sad/sad.h"
@@ -272,7 +272,7 @@ static enum exit_code control_run(struct daemon *daemon)
 	daemon->rpc_context.sad = daemon->sad;
 	daemon->events =
 	    (struct td_events){.sad = daemon->sad, .netlink = daemon->netlink, .rpc = daemon->rpc};
-	daemon->policies = td_policies_create(daemon->config, daemon->sad, &error);
+	daemon->policies = td_policies_create(daemon->loop, daemon->config, daemon->sad, &error);
 	if (daemon->policies == NULL) {
 		start_failed("cannot apply the policies", &error);
 		goto destroy_sad;

@@ -5,7 +5,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "control/job.h"
-#include "control/tunnel_routes.h"
+#include "control/policies/tunnel_routes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -182,12 +182,12 @@ static void policies_done(void *context, int result, const struct td_error *erro
 
 static const struct phase *add_end(struct td_reload_run *run)
 {
-	const struct td_reload *reload = run->reload;
+	const struct td_policies_user user = {.done = policies_done, .context = run};
 	int ret;
 
 	run->phase = NULL;
 	ret = td_policies_change_prepare(
-	    reload->policies, reload->loop, run->after, &run->diff, policies_done, run, &run->result.error);
+	    run->reload->policies, run->after, &run->diff, &user, &run->result.error);
 	return ret < 0 ? fail(run, ret) : NULL;
 }
 

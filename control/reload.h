@@ -9,7 +9,7 @@
 #include "control/kernel/kernel.h"
 #include "control/loop.h"
 #include "control/negotiate/negotiate.h"
-#include "control/policies.h"
+#include "control/policies/policies.h"
 #include "control/sad/sad.h"
 
 struct td_reload {

@@ -66,7 +66,6 @@ static json_t *lines_json(char *lines)
 
 struct request {
 	struct td_rpc_pending pending;
-	const char *method;
 	char *text; // the result
 };
 
@@ -83,13 +82,9 @@ static void differs(void *context, const struct td_config_diff *diff)
 static void done(void *context, struct td_reload_result *result)
 {
 	struct request *request = context;
-	struct td_rpc_call call = {.rpc = request->pending.rpc, .index = -1, .error = result->error};
+	json_t *lines = result->result < 0 ? lines_json(result->lines) : NULL;
 
-	if (!call.error.object[0])
-		snprintf(call.error.object, sizeof(call.error.object), "%s", request->method);
-	if (result->result < 0)
-		call.errors = lines_json(result->lines);
-	td_rpc_pending_answer(&request->pending, result->result, request->text, &call);
+	td_rpc_pending_answer(&request->pending, result->result, request->text, &result->error, lines);
 	free(request->text);
 	free(request);
 }
@@ -102,7 +97,6 @@ static int run(struct td_rpc_call *call, bool apply)
 
 	if (!request)
 		return td_error_set(&call->error, -ENOMEM, "configuration", "", "there is not enough memory");
-	request->method = apply ? "config.reload" : "config.diff";
 	rc = td_reload_start(call->rpc->context->reload, apply, &user, &call->error);
 	if (rc < 0) {
 		free(request);

@@ -50,6 +50,7 @@ struct td_rpc {
 struct td_rpc_call {
 	struct td_rpc *rpc;
 	struct td_rpc_client *client;
+	const char *method;
 	const json_t *params;
 	json_t *id; // NULL: a notification, nothing is answered
 	json_t *result; // set by the handler, unless it streams a list
@@ -68,6 +69,7 @@ struct td_rpc_call {
 struct td_rpc_pending {
 	struct td_rpc *rpc;
 	struct td_rpc_client *client; // NULL: gone
+	const char *method;
 	json_t *id; // NULL: nothing is answered
 };
 
@@ -136,9 +138,10 @@ void td_rpc_json_request(struct td_rpc_client *client, const char *line, size_t 
 void td_rpc_json_error(struct td_rpc_client *client, json_t *id, int code, const char *message);
 // The call is answered later; until then no further request of its client is looked at.
 void td_rpc_pending_make(struct td_rpc_pending *pending, struct td_rpc_call *call);
-// With result, JSON (NULL: there was no memory for it), if rc is 0, and else with what call has of the error.
+// With result, JSON (NULL: there was no memory for it), if rc is 0, and else with the error and its further
+// lines (taken; NULL: none).
 void td_rpc_pending_answer(
-    struct td_rpc_pending *pending, int rc, const char *result, struct td_rpc_call *call);
+    struct td_rpc_pending *pending, int rc, const char *result, const struct td_error *error, json_t *errors);
 // A list as result, {NAME: [item, ...]}, written item by item: the whole as one tree would be large.
 void td_rpc_list_begin(struct td_rpc_call *call, const char *name);
 void td_rpc_list_item(struct td_rpc_call *call, json_t *item); // takes the item; NULL: out of memory

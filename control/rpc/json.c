@@ -153,6 +153,13 @@ static int code_of(int rc)
 	}
 }
 
+// What names no object is about the method.
+static void error_name(struct td_error *error, const char *method)
+{
+	if (!error->object[0])
+		snprintf(error->object, sizeof(error->object), "%s", method);
+}
+
 static void call_error(struct td_rpc_call *call, int rc)
 {
 	const struct td_error *error = &call->error;
@@ -195,27 +202,32 @@ static void call_result(struct td_rpc_call *call, const char *text)
 
 void td_rpc_pending_make(struct td_rpc_pending *pending, struct td_rpc_call *call)
 {
-	*pending = (struct td_rpc_pending){call->rpc, call->client, json_incref(call->id)};
+	*pending = (struct td_rpc_pending){call->rpc, call->client, call->method, json_incref(call->id)};
 	call->client->pending = pending;
 }
 
 void td_rpc_pending_answer(
-    struct td_rpc_pending *pending, int rc, const char *result, struct td_rpc_call *call)
+    struct td_rpc_pending *pending, int rc, const char *result, const struct td_error *error, json_t *errors)
 {
 	struct td_rpc_client *client = pending->client;
+	struct td_rpc_call call = {.rpc = pending->rpc,
+	    .client = client,
+	    .id = pending->id,
+	    .index = -1,
+	    .error = *error,
+	    .errors = errors};
 
-	call->client = client;
-	call->id = pending->id;
-	if (client && call->id && rc < 0)
-		call_error(call, rc);
-	else if (client && call->id)
-		call_result(call, result);
+	error_name(&call.error, pending->method);
+	if (client && call.id && rc < 0)
+		call_error(&call, rc);
+	else if (client && call.id)
+		call_result(&call, result);
 	if (client) {
 		client->pending = NULL;
 		td_rpc_client_resume(client);
 	}
-	json_decref(call->id);
-	json_decref(call->errors);
+	json_decref(pending->id);
+	json_decref(errors);
 }
 
 void td_rpc_list_begin(struct td_rpc_call *call, const char *name)
@@ -261,7 +273,8 @@ static void call_run(struct td_rpc_call *call, const struct td_rpc_method *metho
 {
 	int rc;
 
-	snprintf(call->error.object, sizeof(call->error.object), "%s", method->name);
+	call->method = method->name;
+	error_name(&call->error, method->name);
 	if (json_object_get(call->params, "sas") && method->item_fields) {
 		static const struct td_rpc_field sas[] = {{"sas", TD_RPC_ARRAY, true, 0, 0}, {0}};
 

@@ -182,41 +182,85 @@ static int policies_read(struct td_rpc_call *call, struct td_policy_config **pol
 	return rc;
 }
 
+// A change that is under way, and its answer if it goes well.
+struct request {
+	struct td_rpc_pending pending;
+	char result[64];
+};
+
+static void done(void *context, int result, const struct td_error *error)
+{
+	struct request *request = context;
+
+	td_rpc_pending_answer(&request->pending, result, request->result, error, NULL);
+	free(request);
+}
+
+static struct request *request_create(struct td_rpc_call *call, struct td_policies_user *user)
+{
+	struct request *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		(void)td_error_set(&call->error, -ENOMEM, NULL, "", "there is not enough memory");
+	*user = (struct td_policies_user){.done = done, .context = request};
+	return request;
+}
+
+// The request was accepted if rc is 0.
+static int request_wait(
+    struct td_rpc_call *call, struct request *request, int rc, const char *member, uint32_t value)
+{
+	if (rc) {
+		free(request);
+		return rc;
+	}
+	snprintf(request->result, sizeof(request->result), "{\"%s\":%u}", member, (unsigned)value);
+	td_rpc_pending_make(&request->pending, call);
+	return TD_RPC_LATER;
+}
+
 int td_rpc_policy_set(struct td_rpc_call *call)
 {
 	struct td_policy_config *configs = NULL;
+	struct td_policies_user user;
 	unsigned count = 0;
 	int rc = policies_read(call, &configs, &count);
+	struct request *request = rc == 0 ? request_create(call, &user) : NULL;
 
-	if (rc == 0)
-		rc = td_policies_replace(call->rpc->context->policies, configs, count, &call->error);
-	free(configs);
-	if (rc == 0)
-		call->result = json_pack("{s:I}", "policies", U64(count));
-	return rc;
+	if (!request) {
+		free(configs);
+		return rc ? rc : -ENOMEM;
+	}
+	rc = td_policies_replace(call->rpc->context->policies, configs, count, &user, &call->error);
+	return request_wait(call, request, rc, "policies", count);
 }
 
 int td_rpc_policy_add(struct td_rpc_call *call)
 {
 	uint32_t before = (uint32_t)td_rpc_params_integer(call->params, "before", 0), id = 0;
 	struct td_policy_config *config = NULL;
+	struct td_policies_user user;
 	unsigned count = 0;
 	int rc = policies_read(call, &config, &count);
+	struct request *request = rc == 0 ? request_create(call, &user) : NULL;
 
-	if (rc == 0)
-		rc = td_policies_add(call->rpc->context->policies, config, before, &id, &call->error);
-	free(config);
-	if (rc == 0)
-		call->result = json_pack("{s:I}", "id", U64(id));
-	return rc;
+	if (!request) {
+		free(config);
+		return rc ? rc : -ENOMEM;
+	}
+	rc = td_policies_add(call->rpc->context->policies, config, before, &id, &user, &call->error);
+	return request_wait(call, request, rc, "id", id);
 }
 
 int td_rpc_policy_remove(struct td_rpc_call *call)
 {
 	uint32_t id = (uint32_t)td_rpc_params_integer(call->params, "id", 0);
-	int rc = td_policies_remove(call->rpc->context->policies, id, &call->error);
+	struct td_policies_user user;
+	struct request *request = request_create(call, &user);
+	int rc;
 
-	if (rc == 0)
-		call->result = json_pack("{s:I}", "removed", U64(id));
-	return rc;
+	if (!request)
+		return -ENOMEM;
+	rc = td_policies_remove(call->rpc->context->policies, id, &user, &call->error);
+	return request_wait(call, request, rc, "removed", id);
 }

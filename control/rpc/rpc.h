@@ -7,7 +7,7 @@
 #include "control/config/config.h"
 #include "control/loop.h"
 #include "control/negotiate/negotiate.h"
-#include "control/policies.h"
+#include "control/policies/policies.h"
 #include "control/reload.h"
 #include "control/sad/sad.h"
 #include "control/watch/recorder.h"

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct td_dp_tunnel {
 	uint32_t id;
@@ -299,6 +300,7 @@ struct td_dp_policies *td_dp_policies_build(
 {
 	struct td_dp_policies *built = NULL;
 
+	nanosleep(&(struct timespec){.tv_nsec = fake_dp.policy_ms * 1000000l}, NULL);
 	*result = 0;
 	if (!fake_dp.policy_fails || count == 0)
 		built = calloc(1, sizeof(*built));

@@ -19,6 +19,7 @@ struct fake_dp {
 	unsigned policy_fails, policy_count, policies_set,
 	    hits_live; // td_dp_policy_set; the last list's length
 	struct td_dp_policy policies[8]; // its beginning
+	unsigned policy_ms; // how long building takes
 	struct td_sa_stats in_stats, out_stats; // of every SA
 	const struct td_trace_record *records; // of workers under trace, not taken yet
 	unsigned record_count;

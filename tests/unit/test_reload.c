@@ -185,7 +185,7 @@ static void start(void)
 	cr_assert_not_null(reload.config);
 	reload.sad = td_sad_create(loop, reload.config, NULL, NULL, &error);
 	cr_assert_not_null(reload.sad);
-	reload.policies = td_policies_create(reload.config, reload.sad, &error);
+	reload.policies = td_policies_create(loop, reload.config, reload.sad, &error);
 	cr_assert_not_null(reload.policies, "%s", error.reason);
 }
 
@@ -371,36 +371,6 @@ Test(reload, goes_alone)
 	cr_assert_eq(td_loop_run(loop), 0);
 	cr_expect_eq(result.result, 0);
 	cr_expect_not_null(reload.run, "the one of the signal");
-}
-
-static void policies_done(void *context, int outcome, const struct td_error *error)
-{
-	(void)context, (void)error;
-	cr_expect_eq(outcome, 0);
-	td_loop_stop(loop);
-}
-
-// Whatever a thread builds, it is built from the policies that there are.
-Test(reload, other_changes_of_policies_wait)
-{
-	const struct td_policy_config config = {.action = TD_POLICY_DISCARD, .direction = TD_POLICY_BOTH};
-	struct td_config_diff diff;
-	struct td_error error = {0};
-	uint32_t id;
-
-	cr_assert_eq(td_config_diff(reload.config, reload.config, &diff), 0);
-	diff.policies = true;
-	cr_assert_eq(td_policies_change_prepare(
-	                 reload.policies, loop, reload.config, &diff, policies_done, NULL, &error),
-	    0);
-	cr_expect_eq(td_policies_add(reload.policies, &config, 0, &id, &error), -EBUSY);
-	cr_expect_eq(td_policies_remove(reload.policies, 1, &error), -EBUSY);
-	cr_expect_eq(td_policies_replace(reload.policies, NULL, 0, &error), -EBUSY);
-	cr_assert_eq(td_loop_run(loop), 0);
-	cr_expect_eq(td_policies_add(reload.policies, &config, 0, &id, &error), -EBUSY);
-	td_policies_change_forget(reload.policies);
-	cr_expect_eq(td_policies_add(reload.policies, &config, 0, &id, &error), 0);
-	td_config_diff_free(&diff);
 }
 
 #define DISCARD(remote) "{ action = \"discard\"; remote = \"" remote "\"; }"

@@ -92,7 +92,7 @@ static void start(void)
 	rpc = td_rpc_create(&context, &error);
 	cr_assert_not_null(rpc, "%s", error.reason);
 	context.sad = td_sad_create(context.loop, &config, td_rpc_event, rpc, &error);
-	context.policies = td_policies_create(&config, context.sad, &error);
+	context.policies = td_policies_create(context.loop, &config, context.sad, &error);
 	cr_assert_not_null(context.policies, "%s", error.reason);
 	td_loop_tick_set(context.loop, 1000000, tick, NULL);
 	cr_assert_eq(pthread_create(&thread, NULL, run, context.loop), 0);

@@ -10,11 +10,12 @@ from daemon import default_build_dir
 from esp import forwarded, udp
 from gateway import HOST, GatewayTestCase, is_ip
 from lab import SLOW
-from rpc import RpcError
+from rpc import Rpc, RpcError
 from scenario import Scenario
 from test_rollover import TwoGateways
 
 CHANGES = 100 if SLOW else 300
+MANY = 4000  # policies
 OUTSIDE_HOST = "198.51.100.7"
 BYPASS = {"action": "bypass", "direction": "out", "local": "10.1.0.0/24", "remote": "198.51.100.0/24"}
 
@@ -117,6 +118,25 @@ class PolicyTest(GatewayTestCase):
         before = self.gateway.drops()
         self.send_plain()
         self.assert_drops(before, {"policy_none": 1})
+        self.before = self.policies()
+
+    def test_a_change_that_takes_long_stops_nobody_else(self):
+        many = [BYPASS | {"remote": f"198.18.{i & 255}.0/24", "protocol": "tcp", "remote_port": 1 + i} for i in range(MANY)]
+        request = {"jsonrpc": "2.0", "id": 1, "method": "policy.set", "params": {"policies": many}}
+        kept = [{key: row[key] for key in ("action", "direction", "local", "remote")} for row in self.before if row["origin"] == "config"]
+        others = 0
+        with Rpc(self.gateway.daemon.socket_path) as changing:
+            changing.send_raw(json.dumps(request).encode() + b"\n")
+            while True:
+                try:
+                    answer = changing.read_answer(1, timeout=0.001)
+                    break
+                except TimeoutError:
+                    self.gateway.rpc.call("version")
+                    others += 1
+        self.assertEqual(answer["result"], {"policies": MANY})
+        self.assertGreater(others, 10)
+        self.gateway.rpc.call("policy.set", {"policies": kept})
         self.before = self.policies()
 
     def tandemctl(self, *arguments):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/tunnel_hits.h"
+#include "control/policies/tunnel_hits.h"
 
 #include <errno.h>
 #include <stdlib.h>
