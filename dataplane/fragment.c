@@ -145,6 +145,9 @@ int td_fragment_ipv4(
 		return -EMSGSIZE;
 	if (header < sizeof(*ip) || header > packet->data_len)
 		return -EINVAL;
+	// What lies beyond the largest datagram would come round as its beginning.
+	if (packet->data_len + (flags & RTE_IPV4_HDR_OFFSET_MASK) * UNIT > UINT16_MAX)
+		return -EINVAL;
 	struct cut4 cut = {
 	    .common =
 	        {

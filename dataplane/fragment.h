@@ -10,8 +10,8 @@
 // Cuts an IPv4 packet of one segment into fragments of at most mtu bytes, which are copies in one segment
 // each with the headroom of the pool, and the packet's td_packet. The packet stays as it is and the caller's.
 // It may be a fragment itself; one that fits gives a single copy. Returns how many fragments are in out, or:
-// -EMSGSIZE: DF is set; -E2BIG: more than max; -EINVAL: its options are malformed or mtu is too small;
-// -ENOBUFS: no buffers.
+// -EMSGSIZE: DF is set; -E2BIG: more than max; -EINVAL: its options are malformed, it reaches beyond the
+// largest datagram, or mtu is too small; -ENOBUFS: no buffers.
 int td_fragment_ipv4(
     struct rte_mbuf *packet, struct rte_mbuf **out, unsigned max, uint16_t mtu, struct rte_mempool *pool);
 

@@ -461,6 +461,20 @@ Test(fragment, fragment_of_a_fragment)
 	rte_pktmbuf_free(middle);
 }
 
+// The piece behind byte 65535 would be a first fragment, with ports that policy has not seen.
+Test(fragment, fragment_that_reaches_beyond_the_largest_datagram)
+{
+	struct rte_mbuf *pieces[PIECES_MAX];
+	struct rte_mbuf *last = part4(1, 64112, 1403, false), *beyond = part4(1, 64112, 1404, false);
+	int count = td_fragment_ipv4(last, pieces, PIECES_MAX, 1444, pool);
+
+	cr_assert_eq(count, 1);
+	rte_pktmbuf_free_bulk(pieces, 1);
+	cr_expect_eq(td_fragment_ipv4(beyond, pieces, PIECES_MAX, 1000, pool), -EINVAL);
+	rte_pktmbuf_free(last);
+	rte_pktmbuf_free(beyond);
+}
+
 // A packet of 1000 bytes of payload with options, which are a multiple of four bytes.
 static struct rte_mbuf *packet_with_options(const uint8_t *options, uint8_t length)
 {
