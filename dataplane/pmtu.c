@@ -5,6 +5,7 @@
 
 #include "dataplane/ah.h"
 #include "dataplane/ip_packet.h"
+#include "dataplane/ipv6_ext.h"
 #include "dataplane/out_table.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
@@ -33,11 +34,13 @@ static bool quote_read(const uint8_t *quote, uint32_t length, uint8_t family, st
 		memcpy(event->destination.bytes, &ip->dst_addr, sizeof(ip->dst_addr));
 	} else {
 		const struct rte_ipv6_hdr *ip = (const struct rte_ipv6_hdr *)quote;
+		struct td_ipv6_upper upper;
 
-		if (length < sizeof(*ip))
+		// A sealed packet that this gateway has cut, too (RFC 2473 7.1).
+		if (!td_ipv6_upper(quote, length, &upper) || !upper.first)
 			return false;
-		header = sizeof(*ip);
-		protocol = ip->proto;
+		header = upper.offset;
+		protocol = upper.protocol;
 		memcpy(event->destination.bytes, ip->dst_addr, sizeof(ip->dst_addr));
 	}
 	if (protocol == IPPROTO_UDP)

@@ -42,14 +42,15 @@ static struct td_sa_out *sa_new(unsigned tunnel, uint32_t spi, const char *peer)
 	return sa;
 }
 
-// What a router says about an ESP packet of an SPI to a peer.
-static void hint(uint32_t spi, const char *peer, uint16_t mtu)
+// What a router says about an ESP packet of an SPI to a peer. fragment: its fragment field, where the IPv6
+// packet was cut; else negative.
+static void hint_about(uint32_t spi, const char *peer, uint16_t mtu, int fragment)
 {
 	struct td_ip destination = prefix(peer).ip;
 	bool ipv4 = destination.family == 4;
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
 	uint32_t header = ipv4 ? 20 : 40;
-	uint8_t *packet = (uint8_t *)rte_pktmbuf_append(mbuf, 2 * (uint16_t)header + 8 + 8);
+	uint8_t *packet = (uint8_t *)rte_pktmbuf_append(mbuf, 2 * (uint16_t)header + 8 + 8 + 8);
 
 	cr_assert_not_null(packet);
 	memset(packet, 0, mbuf->data_len);
@@ -70,10 +71,22 @@ static void hint(uint32_t spi, const char *peer, uint16_t mtu)
 		memcpy(((struct rte_ipv6_hdr *)quote)->dst_addr, destination.bytes, 16);
 		icmp[0] = ICMP6_PACKET_TOO_BIG;
 	}
+	if (fragment >= 0) {
+		((struct rte_ipv6_hdr *)quote)->proto = IPPROTO_FRAGMENT;
+		quote[header] = IPPROTO_ESP;
+		quote[header + 2] = (uint8_t)(fragment >> 8);
+		quote[header + 3] = (uint8_t)fragment;
+		header += 8;
+	}
 	spi = rte_cpu_to_be_32(spi);
 	memcpy(quote + header, &spi, sizeof(spi));
 	td_pmtu_hint(worker, mbuf);
 	rte_pktmbuf_free(mbuf);
+}
+
+static void hint(uint32_t spi, const char *peer, uint16_t mtu)
+{
+	hint_about(spi, peer, mtu, -1);
 }
 
 // Whether just one event came, and names the tunnel.
@@ -118,6 +131,16 @@ Test(pmtu, what_is_known_is_not_told_again)
 	td_dp_tunnel_pmtu(tunnels[0], TD_IPV6_MTU_MIN);
 	hint(0x1001, "2001:db8::2", 68);
 	cr_expect(silent(), "no path carries less");
+}
+
+// RFC 2473 7.1: what IPv6 packets of up to 1280 bytes become is cut by this gateway.
+Test(pmtu, hints_about_own_fragments)
+{
+	(void)sa_new(0, 0x1001, "2001:db8::2");
+	hint_about(0x1001, "2001:db8::2", 1300, 1);
+	cr_expect(told(0, 1300), "the first, which shows the SPI");
+	hint_about(0x1001, "2001:db8::2", 1290, 1288);
+	cr_expect(silent(), "a later one");
 }
 
 Test(pmtu, sas_come_move_and_go)
