@@ -180,3 +180,10 @@ struct rte_mbuf *td_icmp_error_ipv6(struct rte_mempool *pool, const struct rte_m
 	icmp->checksum = rte_ipv6_udptcp_cksum(ip, icmp);
 	return made;
 }
+
+bool td_icmp_may_answer(const struct rte_mbuf *offending, enum td_icmp_error error)
+{
+	bool ipv4 = *rte_pktmbuf_mtod(offending, const uint8_t *) >> 4 == 4;
+
+	return ipv4 ? may_answer4(offending) : may_answer6(offending, error);
+}

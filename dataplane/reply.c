@@ -54,7 +54,8 @@ void td_reply(struct td_worker *worker, struct rte_mbuf *offending, enum td_icmp
 	int port = source_port(offending);
 	struct td_ip source;
 
-	if (port < 0 || !reply_source(offending, port, &source) ||
+	// What is not answered takes nothing from the others' rate.
+	if (port < 0 || !reply_source(offending, port, &source) || !td_icmp_may_answer(offending, error) ||
 	    !td_bucket_take(&worker->icmp_bucket, worker->now_tsc, td_dp.tsc_hz, TD_ICMP_ERRORS_PER_S))
 		return;
 	struct rte_mbuf *reply = source.family == 4 ? td_icmp_error_ipv4(td_dp.pool, offending,

@@ -128,6 +128,21 @@ Test(rates, icmp_errors)
 	cr_expect_eq(buffer->count, TD_ICMP_ERRORS_PER_S / 10 + 1 + TD_ICMP_ERRORS_PER_S / 100);
 }
 
+// Errors that may not be sent take nothing from those that may.
+Test(rates, icmp_errors_about_multicast_cost_nothing)
+{
+	struct td_tx_buffer *buffer = &worker->tx[INSIDE];
+	struct rte_mbuf *mbuf = ike_new(53, 0, IKE_BYTES, 0);
+
+	ipv4_fill(td_ipv4(mbuf), 0x0a010002, 0xefffffff, mbuf->data_len);
+	for (unsigned i = 0; i < 200; i++)
+		td_reply(worker, mbuf, TD_ICMP_TIME_EXCEEDED, 0);
+	cr_expect_eq(buffer->count, 0);
+	ipv4_fill(td_ipv4(mbuf), 0x0a010002, 0xc6336401, mbuf->data_len);
+	td_reply(worker, mbuf, TD_ICMP_TIME_EXCEEDED, 0);
+	cr_expect_eq(buffer->count, 1);
+}
+
 Test(rates, packets_for_a_busy_worker_are_counted)
 {
 	struct td_worker *other = rte_zmalloc("other", sizeof(*other), RTE_CACHE_LINE_SIZE);
