@@ -96,8 +96,10 @@ static bool plan_transport(struct plan *plan, struct rte_mbuf *mbuf)
 	const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	struct td_ip source = td_ip_source(mbuf), destination = td_ip_destination(mbuf);
 
-	// The header stays as it is: a packet of others would miss the peer, or be refused there.
-	if (!td_ip_equal(&source, &plan->outer->local) || !td_ip_equal(&destination, &plan->outer->remote))
+	// The header stays as it is: a packet of others would miss the peer, or be refused there. One with
+	// this gateway's address that it did not send itself would be taken for its own.
+	if (!td_packet(mbuf)->kernel || !td_ip_equal(&source, &plan->outer->local) ||
+	    !td_ip_equal(&destination, &plan->outer->remote))
 		return false;
 	if (td_ip_family(mbuf) == 4) {
 		const struct rte_ipv4_hdr *ip = td_ipv4(mbuf);

@@ -64,7 +64,7 @@ static struct rte_mbuf *packet_new(
 		start[42] = (uint8_t)(flags >> 8);
 		start[43] = (uint8_t)flags;
 	}
-	*td_packet(mbuf) = (struct td_packet){.tunnel = tunnel};
+	*td_packet(mbuf) = (struct td_packet){.tunnel = tunnel, .kernel = true};
 	return mbuf;
 }
 
@@ -88,12 +88,14 @@ Test(esp_out, transport_mode_takes_whole_packets_of_its_ends)
 		const char *name, *source, *destination;
 		uint16_t flags;
 		uint32_t tunnel; // 0: of IPv4 ends, 1: of IPv6 ends
-		bool taken;
+		bool taken, forwarded;
 	} rows[] = {
 	    {"between the ends", "192.0.2.1", "192.0.2.2", 0, 0, true},
 	    {"with DF", "192.0.2.1", "192.0.2.2", RTE_IPV4_HDR_DF_FLAG, 0, true},
 	    {"another source", "10.1.0.1", "192.0.2.2", 0, 0, false},
 	    {"another destination", "192.0.2.1", "192.0.2.3", 0, 0, false},
+	    {"with an address of the gateway that it did not send", "192.0.2.1", "192.0.2.2", 0, 0, false,
+	        true},
 	    {"the other way", "192.0.2.2", "192.0.2.1", 0, 0, false},
 	    {"IPv6 on an IPv4 SA", "2001:db8::1", "2001:db8::2", 0, 0, false},
 	    {"first fragment", "192.0.2.1", "192.0.2.2", RTE_IPV4_HDR_MF_FLAG, 0, false},
@@ -113,9 +115,11 @@ Test(esp_out, transport_mode_takes_whole_packets_of_its_ends)
 		uint64_t dropped = worker->counters.drops[TD_DROP_ESP_TRANSPORT];
 		uint64_t sequence = sas[rows[i].tunnel]->sequence;
 
-		cr_expect_eq(
-		    seals(packet_new(rows[i].tunnel, rows[i].source, rows[i].destination, rows[i].flags)),
-		    rows[i].taken, "%s", rows[i].name);
+		struct rte_mbuf *mbuf =
+		    packet_new(rows[i].tunnel, rows[i].source, rows[i].destination, rows[i].flags);
+
+		td_packet(mbuf)->kernel = !rows[i].forwarded;
+		cr_expect_eq(seals(mbuf), rows[i].taken, "%s", rows[i].name);
 		cr_expect_eq(worker->counters.drops[TD_DROP_ESP_TRANSPORT] - dropped, !rows[i].taken, "%s",
 		    rows[i].name);
 		cr_expect_eq(sas[rows[i].tunnel]->sequence - sequence, rows[i].taken, "%s", rows[i].name);
