@@ -74,10 +74,11 @@ static void batch_checksum(struct td_esp_batch *batch)
 			udp_checksum(batch->sealed[i], batch->udp[i]);
 }
 
+// While packets wait for neighbours, what was found before they did no longer counts.
 static void batch_send(struct td_worker *worker, struct td_esp_batch *batch)
 {
 	for (unsigned i = 0; i < batch->count; i++)
-		if (likely(batch->adjacencies[i] != NULL))
+		if (likely(batch->adjacencies[i] != NULL && worker->held_count == 0))
 			td_forward_resolved(worker, batch->sealed[i], batch->adjacencies[i]);
 		else
 			td_forward(worker, &batch->sealed[i], 1, false);

@@ -85,6 +85,40 @@ static void *tree_element(void *node)
 	return node ? *(void **)node : NULL;
 }
 
+// ---- when a change is visible -----------------------------------------------------------------
+// Pairs with the acquire in hold.c: who has seen something of a change also sees that it has begun, and who
+// sees that it is over sees all of it.
+
+static unsigned changes; // under way
+
+static void generation_advance(void)
+{
+	__atomic_store_n(&td_fib.generation, td_fib.generation + 1, __ATOMIC_RELEASE);
+}
+
+static void change_begin(void)
+{
+	if (changes++ == 0)
+		generation_advance();
+}
+
+static void change_end(void)
+{
+	if (--changes == 0)
+		generation_advance();
+}
+
+// IPv6 routes may become visible within the call that changes them, or later.
+static void routes6_told(bool begins)
+{
+	if (begins)
+		change_begin();
+	else
+		change_end();
+}
+
+// ---- the tables ---------------------------------------------------------------------------------
+
 int td_fib_init(void)
 {
 	struct rte_lpm_config config = {.max_rules = ROUTES_MAX, .number_tbl8s = TBL8_GROUPS};
@@ -97,6 +131,7 @@ int td_fib_init(void)
 		td_fib_fini();
 		return -ENOMEM;
 	}
+	td_route6_watch(td_fib.routes6, routes6_told);
 	// Index 0 stays empty: it stands for "no route".
 	for (uint32_t i = TD_ADJACENCIES_MAX - 1; i > 0; i--)
 		free_indexes[free_count++] = i;
@@ -144,12 +179,6 @@ static void adjacency_publish(uint32_t index, struct td_adjacency *adjacency)
 	__atomic_store_n(&td_fib.adjacencies[index], adjacency, __ATOMIC_RELEASE);
 	if (old)
 		td_rcu_retire(&old->retired, adjacency_release);
-}
-
-static void generation_advance(void)
-{
-	// Pairs with the acquire in td_hold_poll: held packets are tried against the new state.
-	__atomic_store_n(&td_fib.generation, td_fib.generation + 1, __ATOMIC_RELEASE);
 }
 
 // Publishes the adjacency of a next hop; mac NULL: not resolved.
@@ -310,7 +339,6 @@ static int rib_apply(struct rib_entry *entry)
 
 	if (!hop)
 		rib_remove(entry);
-	generation_advance();
 	return result;
 }
 
@@ -458,7 +486,7 @@ static bool is_link_scope(const struct td_ip *ip)
 	return ip->family == 6 && td_fib_is_link_scope(ip->bytes);
 }
 
-int td_dp_route_set(const struct td_dp_route *route)
+static int route_set(const struct td_dp_route *route)
 {
 	struct td_prefix prefix = prefix_of(&route->prefix.ip, route->prefix.length);
 	struct hop_key key = {
@@ -490,6 +518,14 @@ int td_dp_route_set(const struct td_dp_route *route)
 	return result;
 }
 
+int td_dp_route_set(const struct td_dp_route *route)
+{
+	change_begin();
+	int result = route_set(route);
+	change_end();
+	return result;
+}
+
 void td_dp_route_delete(const struct td_prefix *prefix)
 {
 	struct td_prefix own = prefix_of(&prefix->ip, prefix->length);
@@ -498,10 +534,12 @@ void td_dp_route_delete(const struct td_prefix *prefix)
 	if (!entry || !entry->route)
 		return;
 	bool local = concerns_own(entry->route);
+	change_begin();
 	rib_replace(entry, &entry->route, NULL);
 	neighbours_place(&own);
 	if (local)
 		own_update();
+	change_end();
 }
 
 // ---- neighbours -------------------------------------------------------------------------------
@@ -513,6 +551,7 @@ int td_dp_neighbour_set(unsigned port, const struct td_ip *ip, const uint8_t mac
 
 	if (!hop)
 		return -ENOMEM;
+	change_begin();
 	int result = hop_publish(hop, mac);
 	if (result || hop->resolved) {
 		hop_put(hop); // it holds its own reference, or was not resolved
@@ -522,7 +561,7 @@ int td_dp_neighbour_set(unsigned port, const struct td_ip *ip, const uint8_t mac
 	}
 	if (result == 0)
 		result = neighbour_place(hop);
-	generation_advance();
+	change_end();
 	return result;
 }
 
@@ -533,10 +572,11 @@ void td_dp_neighbour_delete(unsigned port, const struct td_ip *ip)
 
 	if (!hop || !hop->resolved)
 		return;
+	change_begin();
 	hop->resolved = false;
 	LIST_REMOVE(hop, next_resolved);
 	(void)hop_publish(hop, NULL); // without memory the old address stays until the next change
 	(void)neighbour_place(hop);
 	hop_put(hop);
-	generation_advance();
+	change_end();
 }

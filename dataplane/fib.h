@@ -44,7 +44,8 @@ struct td_fib {
 	struct rte_lpm *lpm; // prefix -> index; writer: control
 	uint32_t default_index; // of the prefix of length 0; 0: none. Writer: control
 	struct td_route6 *routes6; // prefix -> index
-	uint32_t generation; // grows with each change. Writer: control
+	uint32_t
+	    generation; // grows when a change begins, and when it is over: then it is even. Writer: control
 	// Writer: control, by release stores; workers acquire.
 	struct td_adjacency *adjacencies[TD_ADJACENCIES_MAX];
 	struct td_adjacency link_scope[TD_PORTS_MAX]; // LOCAL, IPv6, of each port

@@ -41,6 +41,7 @@ void td_forward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned coun
 		}
 		switch (adjacency->kind) {
 		case TD_ADJ_RESOLVED:
+			td_hold_first(worker);
 			td_forward_resolved(worker, mbuf, adjacency);
 			break;
 		case TD_ADJ_LOCAL:

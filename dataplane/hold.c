@@ -85,21 +85,54 @@ static bool held_release(struct td_worker *worker, const struct td_held *held)
 	return true;
 }
 
-void td_hold_poll(struct td_worker *worker)
+// Whether one of the first held packets waits for a neighbour.
+static bool is_awaited(const struct td_worker *worker, unsigned count, const struct td_ip *next_hop)
 {
-	if (likely(worker->held_count == 0))
-		return;
-	// Pairs with the release in fib.c: what changed before this generation is visible below.
-	uint32_t generation = __atomic_load_n(&td_fib.generation, __ATOMIC_ACQUIRE);
-	bool changed = generation != worker->held_generation;
+	for (unsigned i = 0; i < count; i++)
+		if (td_ip_equal(&worker->held[i].next_hop, next_hop))
+			return true;
+	return false;
+}
+
+// Sends what can go by now, in order: the neighbour may become known between two of its packets.
+static void held_retry(struct td_worker *worker, uint32_t generation)
+{
 	unsigned kept = 0;
 
 	worker->held_generation = generation;
+	worker->held_retrying = true;
+	for (unsigned i = 0; i < worker->held_count; i++)
+		if (is_awaited(worker, kept, &worker->held[i].next_hop) ||
+		    !held_release(worker, &worker->held[i]))
+			worker->held[kept++] = worker->held[i];
+	worker->held_retrying = false;
+	worker->held_count = kept;
+	__atomic_store_n(&worker->counters.held, kept, __ATOMIC_RELAXED);
+}
+
+void td_hold_look(struct td_worker *worker)
+{
+	// Pairs with the release in fib.c.
+	uint32_t generation = __atomic_load_n(&td_fib.generation, __ATOMIC_ACQUIRE);
+
+	// A held packet that turns out to be too long is answered, and the answer forwarded.
+	if (worker->held_retrying)
+		return;
+	// An odd one: while a change is under way each look may find more of it.
+	if (generation != worker->held_generation || generation % 2)
+		held_retry(worker, generation);
+}
+
+void td_hold_poll(struct td_worker *worker)
+{
+	unsigned kept = 0;
+
+	if (likely(worker->held_count == 0))
+		return;
+	td_hold_look(worker);
 	for (unsigned i = 0; i < worker->held_count; i++) {
 		struct td_held *held = &worker->held[i];
 
-		if (changed && held_release(worker, held))
-			continue;
 		if (worker->now_tsc > held->deadline_tsc)
 			td_drop(worker, held->mbuf, TD_DROP_NEIGHBOUR_TIMEOUT);
 		else

@@ -26,12 +26,15 @@ void td_inward(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned count
 		// into another tunnel, and nothing that was protected leaves in plaintext unasked.
 		bool to_inside = adjacency && adjacency->kind != TD_ADJ_BLACKHOLE &&
 		                 td_dp.ports[adjacency->port].config.role == TD_ROLE_INSIDE;
-		if (likely(to_inside && adjacency->kind == TD_ADJ_RESOLVED && !worker->watched))
+		if (likely(to_inside && adjacency->kind == TD_ADJ_RESOLVED && inside_count == 0 &&
+		           !worker->watched)) {
+			td_hold_first(worker);
 			td_forward_resolved(worker, mbuf, adjacency);
-		else if (to_inside)
+		} else if (to_inside) {
 			inside[inside_count++] = mbuf;
-		else
+		} else {
 			outside[outside_count++] = mbuf;
+		}
 	}
 	for (unsigned i = 0; unlikely(worker->watched) && i < outside_count; i++)
 		if (td_packet(outside[i])->decrypted)

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <rte_lpm6.h>
 #include <search.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +54,7 @@ struct td_route6 {
 	STAILQ_HEAD(, td_retired) waiting; // for the whole queue to be visible
 	bool grace_running, destroyed;
 	struct td_retired grace; // the time in which workers may still read the idle side
+	void (*told)(bool begins); // NULL: nobody wants to know
 };
 
 static int key_compare(const void *a, const void *b)
@@ -213,6 +213,12 @@ static void waiting_retire(struct td_route6 *table)
 
 static void grace_over(struct td_retired *retired);
 
+static void tell(const struct td_route6 *table, bool begins)
+{
+	if (table->told)
+		table->told(begins);
+}
+
 // The idle side has no reader: brings it up to date and, if it then knows more than the live one, swaps them.
 static void advance(struct td_route6 *table)
 {
@@ -220,8 +226,10 @@ static void advance(struct td_route6 *table)
 	unsigned fresh = idle_update(table, live);
 
 	if (fresh) {
+		tell(table, true);
 		// Pairs with the acquire in td_route6_lookup: the side is complete.
 		__atomic_store_n(&table->live, &table->sides[!live], __ATOMIC_RELEASE);
+		tell(table, false);
 		table->grace_running = true;
 		td_rcu_retire(&table->grace, grace_over);
 	}
@@ -300,6 +308,11 @@ struct td_route6 *td_route6_create(const char *name, uint32_t routes_max, uint32
 	}
 	table->live = &table->sides[0];
 	return table;
+}
+
+void td_route6_watch(struct td_route6 *table, void (*told)(bool begins))
+{
+	table->told = told;
 }
 
 void td_route6_destroy(struct td_route6 *table)

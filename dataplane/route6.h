@@ -9,6 +9,7 @@
 
 #include "dataplane/rcu.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TD_ROUTE6_INDEX_MAX ((1u << 21) - 1) // rte_lpm6 keeps 21 bits
@@ -21,6 +22,9 @@ struct td_route6;
 // one for each different beginning of 24, 32, 40, ... bits that is shorter than the prefix. NULL without
 // memory; it takes 2 x (64 MB + groups_max kB + about 64 bytes a prefix) of the data plane's.
 struct td_route6 *td_route6_create(const char *name, uint32_t routes_max, uint32_t groups_max);
+// Has told called with true just before workers may see changes, and with false once they all can: within
+// td_route6_set and td_route6_delete, or later from td_rcu_reclaim.
+void td_route6_watch(struct td_route6 *table, void (*told)(bool begins));
 // No worker can find the table any more; it is freed after the grace period, and whatever still waits in
 // td_route6_retire is released.
 void td_route6_destroy(struct td_route6 *table);

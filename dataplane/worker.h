@@ -98,10 +98,11 @@ struct td_worker {
 	const struct td_trace *trace; // that runs in this loop, or NULL. Owner
 	struct td_capture *capture; // the same. Owner
 	bool watched; // there is one: the only thing that stages look at. Owner
+	unsigned held_count; // owner
 	struct td_bucket punt_buckets[TD_PUNT_CLASSES]; // owner
 	struct td_bucket unknown_spi_bucket, acquire_bucket, icmp_bucket, pmtu_bucket; // owner
-	unsigned held_count; // owner
 	uint32_t held_generation; // FIB generation of the last retry. Owner
+	bool held_retrying; // owner
 	struct td_held held[TD_HOLD_PER_WORKER]; // owner
 	unsigned acquire_count; // owner
 	uint64_t acquire_tunnels; // td_acquire_bit of those that they wait for. Owner
@@ -246,6 +247,13 @@ int td_cut(struct td_worker *worker, struct rte_mbuf *mbuf, uint16_t mtu, struct
 void td_pmtu_hint(struct td_worker *worker, struct rte_mbuf *mbuf);
 // Tries held packets again when the FIB changed, drops those that waited too long.
 void td_hold_poll(struct td_worker *worker);
+void td_hold_look(struct td_worker *worker); // only the first
+// Before a packet leaves whose neighbour is known: others may have waited for that neighbour until just now.
+static inline void td_hold_first(struct td_worker *worker)
+{
+	if (unlikely(worker->held_count))
+		td_hold_look(worker);
+}
 // A complete frame to a port (port.c), in every case.
 void td_tx_any(struct td_worker *worker, unsigned port, struct rte_mbuf *mbuf);
 // Gives what waits to the devices; returns how many packets they did not take.

@@ -22,6 +22,8 @@ struct frame {
 	struct rte_ether_hdr ether;
 	struct rte_ipv4_hdr ip;
 	struct rte_udp_hdr udp;
+	uint32_t queue, tunnel; // a flow
+	uint64_t number; // in its flow
 	uint8_t payload[PAYLOAD_BYTES];
 } __attribute__((packed, aligned(2)));
 
@@ -31,8 +33,9 @@ const char *const td_race_devices[2] = {"net_ring0", "net_ring1"};
 static bool running; // writer: control
 static struct frame frames[TD_RACE_TUNNELS]; // before running
 static struct {
-	alignas(RTE_CACHE_LINE_SIZE) uint64_t sent, received; // writer: the worker of the queue
+	alignas(RTE_CACHE_LINE_SIZE) uint64_t sent, received, late; // writer: the worker of the queue
 	unsigned looks;
+	uint64_t latest[TD_RACE_WORKERS][TD_RACE_ORDERED]; // received of each flow
 } queues[TD_RACE_WORKERS];
 
 static uint64_t on_the_way(void)
@@ -44,12 +47,26 @@ static uint64_t on_the_way(void)
 	return count > 0 ? (uint64_t)count : 0;
 }
 
+// A flow comes back by the queue of the SAs' owner.
+static void order_check(uint16_t queue, const struct frame *frame)
+{
+	if (frame->queue >= TD_RACE_WORKERS || frame->tunnel >= TD_RACE_ORDERED)
+		return;
+	uint64_t *latest = &queues[queue].latest[frame->queue][frame->tunnel];
+	if (frame->number <= *latest)
+		td_counter_add(&queues[queue].late, 1);
+	*latest = frame->number;
+}
+
 static void sink(uint16_t queue, struct rte_mbuf **mbufs, uint16_t count)
 {
 	unsigned ours = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		ours += mbufs[i]->data_len == sizeof(struct frame);
+		if (mbufs[i]->data_len == sizeof(struct frame)) {
+			order_check(queue, rte_pktmbuf_mtod(mbufs[i], const struct frame *));
+			ours++;
+		}
 	td_counter_add(&queues[queue].received, ours);
 	rte_pktmbuf_free_bulk(mbufs, count);
 }
@@ -65,9 +82,13 @@ static uint16_t source(uint16_t queue, struct rte_mbuf **mbufs)
 		return 0;
 	if (rte_pktmbuf_alloc_bulk(td_dp.pool, mbufs, count))
 		return 0;
-	for (unsigned i = 0; i < count; i++)
-		memcpy(rte_pktmbuf_append(mbufs[i], sizeof(struct frame)),
-		    &frames[(queues[queue].sent + i) % TD_RACE_TUNNELS], sizeof(struct frame));
+	for (unsigned i = 0; i < count; i++) {
+		struct frame *frame = (struct frame *)rte_pktmbuf_append(mbufs[i], sizeof(*frame));
+
+		*frame = frames[(queues[queue].sent + i) % TD_RACE_TUNNELS];
+		frame->queue = queue;
+		frame->number = queues[queue].sent + i + 1;
+	}
 	td_counter_add(&queues[queue].sent, count);
 	return (uint16_t)count;
 }
@@ -122,7 +143,8 @@ static void frame_fill(struct frame *frame, unsigned tunnel)
 	            .src_addr = rte_cpu_to_be_32(0x0a010001),
 	            .dst_addr = rte_cpu_to_be_32(0x0a020001 + tunnel * 256),
 	        },
-	    .udp = {.dgram_len = rte_cpu_to_be_16(sizeof(frame->udp) + sizeof(frame->payload))},
+	    .udp = {.dgram_len = rte_cpu_to_be_16(sizeof(*frame) - offsetof(struct frame, udp))},
+	    .tunnel = tunnel,
 	};
 	frame->ip.hdr_checksum = rte_ipv4_cksum(&frame->ip);
 }
@@ -148,6 +170,15 @@ void td_race_traffic_start(void)
 void td_race_traffic_stop(void)
 {
 	__atomic_store_n(&running, false, __ATOMIC_RELAXED);
+}
+
+uint64_t td_race_traffic_late(void)
+{
+	uint64_t late = 0;
+
+	for (unsigned i = 0; i < TD_RACE_WORKERS; i++)
+		late += td_counter_read(&queues[i].late);
+	return late;
 }
 
 uint64_t td_race_traffic_received(void)

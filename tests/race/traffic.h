@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define TD_RACE_TUNNELS 4
+#define TD_RACE_ORDERED 2 // the first tunnels: their SAs have one owner, whose packets keep their order
 #define TD_RACE_WORKERS 2
 
 extern const char *const td_race_devices[2]; // inside, outside
@@ -19,3 +20,5 @@ void td_race_traffic_start(void);
 void td_race_traffic_stop(void);
 // Packets that came back.
 uint64_t td_race_traffic_received(void);
+// Those of the first tunnels that a later packet of their flow had overtaken.
+uint64_t td_race_traffic_late(void);
