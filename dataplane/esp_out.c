@@ -363,11 +363,15 @@ static void too_big(struct td_worker *worker, struct td_esp_batch *batch, struct
 	td_esp_out_ready(worker, fragments, (unsigned)count);
 }
 
-// Transport mode protects whole packets: one without DF is sealed as it is and cut by forward (RFC
-// 4303 3.3.4).
-static bool cut_later(const struct td_sa_out *sa, struct rte_mbuf *mbuf)
+// Without DF it may be sealed as it is, and what it becomes is cut: in transport mode, which protects whole
+// packets (RFC 4303 3.3.4), and where the peer looks for ports that fragments of it would not show (RFC
+// 4301 7).
+static bool cut_later(const struct td_sa_out *sa, const struct td_outer *outer, struct rte_mbuf *mbuf)
 {
-	return sa->mode == TD_SA_TRANSPORT && td_ip_family(mbuf) == 4 &&
+	bool whole = sa->mode == TD_SA_TRANSPORT || ((td_packet(mbuf)->ports || sa->narrowed) &&
+	                                                !(outer->remote.family == 4 && outer->df_set));
+
+	return whole && td_ip_family(mbuf) == 4 &&
 	       !(td_ipv4(mbuf)->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG));
 }
 
@@ -412,7 +416,7 @@ static void packet_seal(
 	}
 	uint32_t mtu = egress_mtu(sa, &plan.outer->remote);
 	bool fits = mbuf->data_len + plan.front + plan.tail <= mtu;
-	if (unlikely(!fits) && !cut_later(sa, mbuf) && !cut_sealed(plan.outer, mbuf)) {
+	if (unlikely(!fits) && !cut_later(sa, plan.outer, mbuf) && !cut_sealed(plan.outer, mbuf)) {
 		too_big(worker, batch, sa, mbuf, inner_mtu(sa, &plan, mtu));
 		return;
 	}

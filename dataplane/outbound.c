@@ -42,6 +42,7 @@ void td_outbound(struct td_worker *worker, struct rte_mbuf **mbufs, unsigned cou
 		switch (rules[i]->action) {
 		case TD_POLICY_PROTECT:
 			td_packet(mbufs[i])->tunnel = rules[i]->tunnel->id;
+			td_packet(mbufs[i])->ports = rules[i]->ports;
 			protect[protect_count++] = mbufs[i];
 			break;
 		case TD_POLICY_BYPASS:

@@ -187,7 +187,12 @@ static int set_build(struct td_policy_set *set, const struct td_dp_policy *polic
 	set->count = count;
 	for (unsigned i = 0; i < count; i++)
 		set->rules[i] = (struct td_policy_rule){
-		    policies[i].action, td_policy_hits_number(policies[i].hits), policies[i].tunnel};
+		    .action = policies[i].action,
+		    .hits = td_policy_hits_number(policies[i].hits),
+		    .tunnel = policies[i].tunnel,
+		    .ports = !is_any(policies[i].local_port_low, policies[i].local_port_high) ||
+		             !is_any(policies[i].remote_port_low, policies[i].remote_port_high),
+		};
 	int result = td_policy_acl_build(policies, count, TD_POLICY_IN, 4, &set->ipv4[0]);
 	if (result == 0)
 		result = td_policy_acl_build(policies, count, TD_POLICY_IN, 6, &set->ipv6[0]);

@@ -15,6 +15,7 @@ struct td_policy_rule {
 	enum td_policy_action action;
 	uint32_t hits; // number of its counter (policy_hits.h)
 	struct td_dp_tunnel *tunnel;
+	bool ports; // it asks for ports or ICMP types, which fragments behind the first do not show
 };
 
 struct td_policy_set {

@@ -82,6 +82,8 @@ static void drop_all(struct td_worker *worker, struct rte_ring *ring)
 // What this worker still holds when the gateway stops.
 static void drain(struct td_worker *worker)
 {
+	// A trace may have ended while this worker slept.
+	td_watch_look(worker);
 	(void)td_tx_flush(worker);
 	for (unsigned port = 0; port < td_dp.port_count; port++) {
 		struct td_tx_buffer *buffer = &worker->tx[port];

@@ -185,3 +185,70 @@ Test(esp_out, sequence_space_ends)
 		cr_expect(silent());
 	}
 }
+
+// How many packets of how many ESP packets left towards the peer; each fits.
+static void count_sent(unsigned *packets, unsigned *sealed)
+{
+	struct td_tx_buffer *buffer = &worker->tx[OUTSIDE];
+
+	*packets = *sealed = 0;
+	while (buffer->count) {
+		struct rte_mbuf *mbuf = buffer->mbufs[--buffer->count];
+		const struct rte_ipv4_hdr *ip =
+		    rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+		const struct rte_ipv6_hdr *ip6 = (const struct rte_ipv6_hdr *)ip;
+		const struct rte_ipv6_fragment_ext *fragment =
+		    (const struct rte_ipv6_fragment_ext *)(ip6 + 1);
+		bool first = ip->version_ihl >> 4 == 4
+		                 ? !(ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK))
+		                 : ip6->proto != IPPROTO_FRAGMENT ||
+		                       !(fragment->frag_data & rte_cpu_to_be_16(RTE_IPV6_EHDR_FO_MASK));
+
+		cr_expect_leq(mbuf->data_len, 1500 + RTE_ETHER_HDR_LEN);
+		(*packets)++;
+		*sealed += first;
+		rte_pktmbuf_free(mbuf);
+	}
+}
+
+// RFC 4301 7: the peer would drop fragments of the packet that do not show the ports its policy looks for.
+Test(esp_out, packets_whose_ports_count_are_cut_behind_sealing)
+{
+	static const struct {
+		const char *name, *local, *remote;
+		uint16_t port; // that policy asks for; 0: none
+		unsigned sealed;
+	} rows[] = {
+	    {"any port", "192.0.2.1", "192.0.2.2", 0, 2},
+	    {"one port", "192.0.2.1", "192.0.2.2", 9, 1},
+	    {"any port, IPv6 outside", "2001:db8::1", "2001:db8::2", 0, 2},
+	    {"one port, IPv6 outside", "2001:db8::1", "2001:db8::2", 9, 1},
+	};
+
+	for (uint32_t i = 0; i < RTE_DIM(rows); i++) {
+		struct td_sa_out *sa = sa_new(i, TD_SA_TUNNEL, false, rows[i].local, rows[i].remote);
+		struct td_dp_policy policy = {.directions = TD_POLICY_OUT,
+		    .action = TD_POLICY_PROTECT,
+		    .protocol = IPPROTO_UDP,
+		    .local_port_high = UINT16_MAX,
+		    .remote_port_low = rows[i].port,
+		    .remote_port_high = rows[i].port ? rows[i].port : UINT16_MAX,
+		    .tunnel = td_tunnel_at(i)};
+		struct rte_mbuf *mbuf = rte_pktmbuf_alloc(td_dp.pool);
+		uint8_t *start = (uint8_t *)rte_pktmbuf_append(mbuf, 1490);
+		unsigned packets, sealed;
+
+		cr_assert_eq(td_dp_policy_set(&policy, 1, NULL), 0);
+		memset(start, 0, 1490);
+		ipv4_fill((struct rte_ipv4_hdr *)start, 0x0a010001, 0x0a020001, 1490);
+		((struct rte_ipv4_hdr *)start)->fragment_offset = 0;
+		start[23] = 9;
+		*td_packet(mbuf) = (struct td_packet){.tunnel = 0};
+		td_outbound(worker, &mbuf, 1);
+		count_sent(&packets, &sealed);
+		cr_expect_eq(packets, 2, "%s: %u", rows[i].name, packets);
+		cr_expect_eq(sealed, rows[i].sealed, "%s: %u", rows[i].name, sealed);
+		cr_expect_eq(sa->sequence, rows[i].sealed, "%s", rows[i].name);
+	}
+	cr_expect_eq(rte_mempool_avail_count(td_dp.pool), BUFFERS, "no buffer is lost");
+}
