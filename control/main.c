@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "common/clock.h"
+#include "common/ike_spi.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "control/apply.h"
@@ -349,6 +350,11 @@ static enum exit_code daemon_run(struct daemon *daemon)
 	if (daemon->signal_fd < 0) {
 		td_log_error("cannot receive signals: %s", strerror(-daemon->signal_fd));
 		return code;
+	}
+	ret = td_ike_spi_init();
+	if (ret < 0) {
+		td_log_error("no random numbers: %s", strerror(-ret));
+		goto close_signals;
 	}
 	if (dataplane_start(daemon) < 0)
 		goto close_signals;

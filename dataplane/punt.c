@@ -2,6 +2,7 @@
 // The exception path: packets for the gateway itself go to the kernel, the kernel's packets come in.
 // Rings lie between, so that no worker makes a system call.
 
+#include "common/ike_spi.h"
 #include "dataplane/ip_packet.h"
 #include "dataplane/ipv6_ext.h"
 #include "dataplane/worker.h"
@@ -14,6 +15,8 @@
 
 #define IKE_PORT 500
 #define IKE_NATT_PORT 4500
+#define IKE_FLAGS_AT 19
+#define IKE_FLAG_INITIATOR 0x08 // the sender is the original initiator
 
 static const struct {
 	uint64_t rate;
@@ -61,23 +64,26 @@ static bool is_ike(struct rte_mbuf *mbuf, bool source)
 	return port == IKE_PORT || port == IKE_NATT_PORT;
 }
 
-// Whether an IKE message has no responder SPI: the first one of an IKE_SA_INIT or a one-round-trip exchange
-// (RFC 7296 3.1). What is too short to tell counts as such.
-static bool is_ike_first(struct rte_mbuf *mbuf)
+// Whether an IKE message names an SA that this gateway may have. Others are the first ones of an exchange, or
+// made up. What is too short to tell counts as such.
+static bool is_ike_own(struct rte_mbuf *mbuf)
 {
-	static const uint8_t none[8];
 	uint8_t protocol;
 	uint32_t offset;
+	rte_be64_t spi;
 
 	if (!upper_find(mbuf, &protocol, &offset))
-		return true;
+		return false;
 	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_udp_hdr *, offset);
 	// At port 4500 behind the non-ESP marker (RFC 3948 2.2).
 	uint32_t marker = rte_be_to_cpu_16(udp->dst_port) == IKE_NATT_PORT ? 4 : 0;
-	uint32_t spi_r = offset + (uint32_t)sizeof(*udp) + marker + 8;
-
-	return mbuf->data_len < spi_r + sizeof(none) ||
-	       memcmp(rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, spi_r), none, sizeof(none)) == 0;
+	offset += (uint32_t)sizeof(*udp) + marker;
+	if (mbuf->data_len < offset + IKE_FLAGS_AT + 1)
+		return false;
+	const uint8_t *ike = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, offset);
+	// The initiator's SPI stands first (RFC 7296 3.1).
+	memcpy(&spi, ike[IKE_FLAGS_AT] & IKE_FLAG_INITIATOR ? ike + sizeof(spi) : ike, sizeof(spi));
+	return td_ike_spi_is_own(rte_be_to_cpu_64(spi));
 }
 
 enum td_punt_class td_punt_classify(struct rte_mbuf *mbuf)
@@ -85,7 +91,7 @@ enum td_punt_class td_punt_classify(struct rte_mbuf *mbuf)
 	uint8_t protocol = td_ip_protocol(mbuf);
 
 	if (is_ike(mbuf, false))
-		return is_ike_first(mbuf) ? TD_PUNT_IKE_FIRST : TD_PUNT_IKE;
+		return is_ike_own(mbuf) ? TD_PUNT_IKE : TD_PUNT_IKE_FIRST;
 	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? TD_PUNT_ICMP : TD_PUNT_OTHER;
 }
 

@@ -25,6 +25,8 @@ struct td_ike_env {
 	// Sends one IKE message, without the non-ESP marker: the socket of port 4500 puts it in front (RFC
 	// 3948 2.2).
 	void (*send)(void *context, const struct td_path *path, const uint8_t *message, size_t length);
+	// The SPI of this side that has the number for its one half (common/ike_spi.h); NULL: any will do.
+	uint64_t (*spi)(uint32_t number);
 	int64_t (*unix_time)(void *context); // seconds, for certificates
 	// TD_IKE_TOKEN_SECRET_BYTES that outlive the program, for RFC 6290; NULL: no crash detection.
 	const uint8_t *token_secret;

@@ -120,9 +120,11 @@ static uint64_t spi_new(struct td_ike *ike)
 {
 	uint64_t spi;
 
-	do
+	do {
 		ike->env.random(ike->env.context, &spi, sizeof(spi));
-	while (spi == 0 || td_ike_sa_find(ike, spi));
+		if (ike->env.spi)
+			spi = ike->env.spi((uint32_t)spi);
+	} while (spi == 0 || td_ike_sa_find(ike, spi));
 	return spi;
 }
 

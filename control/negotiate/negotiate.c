@@ -2,6 +2,7 @@
 #include "control/negotiate/negotiate.h"
 
 #include "common/clock.h"
+#include "common/ike_spi.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "control/negotiate/internal.h"
@@ -144,6 +145,7 @@ static int parts_make(struct td_negotiate *negotiate, struct td_error *error)
 	    .context = negotiate,
 	    .random = random_fill,
 	    .send = message_send,
+	    .spi = td_ike_spi_make,
 	    .unix_time = unix_time,
 	    .wall_us = td_negotiate_wall_us,
 	    .event = ike_event,
