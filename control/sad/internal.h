@@ -42,6 +42,8 @@ struct td_sad {
 	uint32_t tunnel_end, tunnel_next; // numbers: none is as high, and the next to be given
 	struct td_sad_tunnel **tunnels; // by number; NULL: none has it
 	struct td_sad_list all;
+	// Where a walk that tells events is, and where it goes on; removing an entry moves them off it.
+	struct td_sad_entry *visited, *next;
 	uint32_t out_count;
 	struct td_hash names, in, out, keys;
 	struct td_hash coming; // by name: those that are to be shown
@@ -70,6 +72,7 @@ void td_sad_link(struct td_sad *sad, struct td_sad_entry *entry);
 void td_sad_unlink(struct td_sad *sad, struct td_sad_entry *entry);
 // A live SA with this key, or NULL.
 struct td_sad_entry *td_sad_key_find(const struct td_sad *sad, const struct td_fingerprint *fingerprint);
+// Whoever is told may remove any SA: an entry that is told about may be gone afterwards.
 void td_sad_tell(
     struct td_sad *sad, const char *kind, const struct td_sad_entry *entry, const struct td_event *event);
 // Timers of an SA, armed by its lifetimes.

@@ -64,6 +64,10 @@ void td_sad_entry_remove(struct td_sad_entry *entry)
 {
 	struct td_sad *sad = entry->sad;
 
+	if (entry == sad->visited)
+		sad->visited = NULL;
+	if (entry == sad->next)
+		sad->next = TAILQ_NEXT(entry, all);
 	td_sad_timers_cancel(entry);
 	if (entry->sa.outbound) {
 		td_sad_slots_release(entry);
@@ -91,6 +95,7 @@ static void soft_limit(struct td_sad_entry *entry, const struct td_event *event)
 
 // An expired inbound SA stays for the drain time, so that what still arrives is counted as expired and
 // not as unknown. An expired outbound SA stays in its slots: traffic is dropped, never sent in plaintext.
+// Telling comes last, as with everything that is told: whoever hears of it may remove the SA.
 static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
 {
 	struct td_sa *sa = &entry->sa;
@@ -108,10 +113,9 @@ static void hard_limit(struct td_sad_entry *entry, const struct td_event *event)
 		td_dp_sa_out_stop(sa->out);
 	else
 		td_dp_sa_in_stop(sa->in);
+	if (!sa->outbound)
+		td_loop_timer_set(entry->sad->loop, &sa->hard_timer, end_ns);
 	td_sad_tell(entry->sad, "sa_hard_limit", entry, event);
-	if (sa->outbound)
-		return;
-	td_loop_timer_set(entry->sad->loop, &sa->hard_timer, end_ns);
 }
 
 static struct td_event time_event(const struct td_sad_entry *entry, enum td_event_kind kind)
@@ -270,34 +274,35 @@ static void sa_event(struct td_sad_entry *entry, const struct td_event *event)
 	}
 }
 
-static void entry_reconcile(struct td_sad_entry *entry)
+// What is told may remove the entry: it is there as long as it is visited.
+static void visited_reconcile(struct td_sad *sad)
 {
+	struct td_sad_entry *entry = sad->visited;
 	const struct td_sa_stats stats = stats_read(&entry->sa);
-	enum td_limit_kind soft = soft_reached(&entry->sa, &stats);
+	enum td_limit_kind soft = soft_reached(&entry->sa, &stats), hard = hard_reached(&entry->sa, &stats);
 	struct td_event event = time_event(entry, TD_EVENT_FIRST_USE);
 
 	if (stats.packets > 0)
 		first_use(entry, &event);
-	if (soft != TD_LIMIT_TIME) {
+	if (sad->visited && soft != TD_LIMIT_TIME) {
 		event.kind = TD_EVENT_SOFT_LIMIT;
 		event.limit = soft;
 		counted_soft_limit(entry, &event);
 	}
-	if (!stats.stopped)
-		return;
-	event.kind = TD_EVENT_HARD_LIMIT;
-	event.limit = hard_reached(&entry->sa, &stats);
-	hard_limit(entry, &event); // may remove the SA
+	if (sad->visited && stats.stopped) {
+		event.kind = TD_EVENT_HARD_LIMIT;
+		event.limit = hard;
+		hard_limit(entry, &event);
+	}
 }
 
 void td_sad_events_lost(struct td_sad *sad)
 {
-	struct td_sad_entry *entry, *next;
-
-	for (entry = TAILQ_FIRST(&sad->all); entry; entry = next) {
-		next = TAILQ_NEXT(entry, all);
-		entry_reconcile(entry);
+	for (sad->visited = TAILQ_FIRST(&sad->all); sad->visited; sad->visited = sad->next) {
+		sad->next = TAILQ_NEXT(sad->visited, all);
+		visited_reconcile(sad);
 	}
+	sad->next = NULL;
 }
 
 void td_sad_event(struct td_sad *sad, const struct td_event *event)

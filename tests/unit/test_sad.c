@@ -17,13 +17,16 @@ static char seen[64][24]; // kinds of events
 static unsigned seen_count;
 static struct td_error error;
 static unsigned failed;
+static void (*react)(const char *kind, const struct td_sa *sa); // NULL: nobody does
 
 static void saw(void *context, const char *kind, const struct td_sa *sa, const struct td_tunnel *tunnel,
     const struct td_event *event)
 {
-	(void)context, (void)sa, (void)tunnel, (void)event;
+	(void)context, (void)tunnel, (void)event;
 	if (seen_count < 64)
 		snprintf(seen[seen_count++], sizeof(seen[0]), "%s", kind);
+	if (react)
+		react(kind, sa);
 }
 
 static unsigned count_seen(const char *kind)
@@ -435,6 +438,93 @@ Test(sad, a_hard_limit_does_not_prolong_a_drain, .init = start, .fini = stop)
 	cr_expect_eq(td_sad_sa_find_in(sad, 0x1000)->hard_timer.deadline_ns, end_ns);
 	run_ms(20);
 	cr_expect_null(td_sad_sa_find_in(sad, 0x1000));
+}
+
+// As a negotiation ends a child one of whose SAs has come to its limit: nothing is sent any more.
+static void child_stop_out(const char *kind, const struct td_sa *sa)
+{
+	struct td_sa_name name = {sa->tunnel, true, sa->spi};
+
+	if (strcmp(kind, "sa_hard_limit") == 0)
+		(void)td_sad_remove(sad, &name, 1, true, &failed, &error);
+}
+
+// Nor received: the child is forgotten.
+static void child_forget(const char *kind, const struct td_sa *sa)
+{
+	struct td_sa_name names[2] = {{sa->tunnel, false, sa->spi}, {sa->tunnel, true, sa->spi}};
+
+	if (strcmp(kind, "sa_first_use") == 0 || strcmp(kind, "sa_soft_limit") == 0 ||
+	    strcmp(kind, "sa_hard_limit") == 0)
+		for (unsigned i = 0; i < 2; i++)
+			(void)td_sad_remove(sad, &names[i], 1, true, &failed, &error);
+}
+
+static void child_add(uint32_t spi)
+{
+	cr_assert_eq(add(request("t0", false, spi, 0, false)), 0);
+	cr_assert_eq(add(request("t0", true, spi, 0, true)), 0);
+}
+
+Test(sad, an_sa_may_go_while_its_limit_is_told, .init = start, .fini = stop)
+{
+	static const struct {
+		void (*react)(const char *kind, const struct td_sa *sa);
+		enum td_event_kind kind;
+		bool outbound, in_stays;
+	} rows[] = {
+	    {child_stop_out, TD_EVENT_HARD_LIMIT, false, true},
+	    {child_stop_out, TD_EVENT_HARD_LIMIT, true, true},
+	    {child_forget, TD_EVENT_HARD_LIMIT, false, false},
+	    {child_forget, TD_EVENT_HARD_LIMIT, true, false},
+	    {child_forget, TD_EVENT_SOFT_LIMIT, false, false},
+	    {child_forget, TD_EVENT_SOFT_LIMIT, true, false},
+	    {child_forget, TD_EVENT_FIRST_USE, false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct td_event event = {.kind = rows[i].kind,
+		    .limit = TD_LIMIT_PACKETS,
+		    .spi = 0x1000,
+		    .outbound = rows[i].outbound};
+
+		fake_dp.in_stats = fake_dp.out_stats =
+		    (struct td_sa_stats){.packets = 9, .sequence = UINT32_MAX, .stopped = true};
+		child_add(0x1000);
+		// A packet limit, which inbound SAs have as well.
+		td_sad_sa_find_in(sad, 0x1000)->limits.soft_packets = 5;
+		react = rows[i].react;
+		td_sad_event(sad, &event);
+		react = NULL;
+		cr_expect_null(out("t0", 0x1000), "row %zu", i);
+		cr_expect_eq(td_sad_sa_find_in(sad, 0x1000) != NULL, rows[i].in_stays, "row %zu", i);
+		if (rows[i].outbound)
+			(void)remove_one(NULL, false, 0x1000, true);
+		run_ms(30);
+		cr_expect_null(td_sad_sa_find_in(sad, 0x1000), "row %zu: it goes by itself", i);
+	}
+}
+
+// An inbound SA and its sibling stand next to each other where lost events are worked out.
+Test(sad, sas_may_go_while_lost_events_are_worked_out, .init = start, .fini = stop)
+{
+	void (*const reacts[])(const char *kind, const struct td_sa *sa) = {child_stop_out, child_forget};
+
+	for (size_t i = 0; i < 2; i++) {
+		child_add(0x1000);
+		child_add(0x2000);
+		cr_assert_eq(add(request("t1", false, 0x3000, 0, false)), 0);
+		fake_dp.in_stats = fake_dp.out_stats = (struct td_sa_stats){.packets = 9, .stopped = true};
+		seen_count = 0;
+		react = reacts[i];
+		td_sad_events_lost(sad);
+		react = NULL;
+		cr_expect_eq(count_seen("sa_first_use"), 3, "row %zu: each was looked at", i);
+		cr_expect_eq(count_seen("sa_hard_limit"), i == 0 ? 3 : 0, "row %zu: those that are left", i);
+		cr_expect_eq(fake_dp.out_live, 0, "row %zu", i);
+		run_ms(30);
+		cr_expect_eq(fake_dp.in_live, 0, "row %zu", i);
+	}
 }
 
 static struct td_event path_event(

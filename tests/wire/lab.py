@@ -169,9 +169,10 @@ class Lab:
 
     def lose_ike(self, percent):
         """Loses so many of the gateways' IKE messages, at random. For daemons with device_keys=",qdisc_bypass=0"."""
+        some = f"numgen random mod 100 < {percent} " if percent < 100 else ""
         for gateway in self.gateways:
             table = "add table netdev loss; add chain netdev loss egress { type filter hook egress device out0 priority 0; }; "
-            rule = f"add rule netdev loss egress udp dport 500 numgen random mod 100 < {percent} counter drop"
+            rule = f"add rule netdev loss egress udp dport 500 {some}counter drop"
             gateway.namespace.run("nft", table + rule)
 
     def lost_ike(self):

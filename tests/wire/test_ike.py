@@ -84,6 +84,19 @@ class Negotiated(NegotiatedTestCase):
         self.negotiator.close()
         self.lab.stop_daemons()
 
+    def test_limit_of_packets_without_an_answer(self):
+        """A child of which either SA may be the first at its limit ends there, and takes both SAs out of the SAD."""
+        keys = psk_keys("retransmit_ms = 100; rekey_packets = 40; life_packets = 50; ", b='start = "respond"; ')
+        self.start(keys, device_keys=",qdisc_bypass=0")
+        self.lab.lose_ike(100)
+        self.lab.host_a.run("ping", "-nqc100", "-i0.005", "-W0.1", "10.2.0.2", check=False)
+        wait_until(lambda: not self.negotiator.tunnel("a")["established"], "the limit ends the child")
+        for gateway in self.lab.gateways:
+            wait_until(lambda: all(sa["direction"] == "in" for sa in gateway.rpc.call("sa.list")["sas"]), "nothing sends")
+        self.assertIn("esp_no_sa", self.lab.gw_a.drops())
+        self.negotiator.close()
+        self.lab.stop_daemons()
+
     def test_killed_and_started_again(self):
         self.start(psk_keys("retransmit_ms = 100; "))
         killed = self.lab.gw_b.daemon
