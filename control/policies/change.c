@@ -220,6 +220,9 @@ void td_policies_changes_cancel(struct td_policies *policies)
 	struct td_policies_change *change;
 
 	while ((change = TAILQ_FIRST(&policies->changes)) != NULL) {
+		// Until then the thread writes how it went, too.
+		td_job_wait(change->job);
+		change->job = NULL;
 		change->result = td_error_set(
 		    &change->error, -ECANCELED, "policies", "", "stay as they are: the gateway stops");
 		end(change);

@@ -379,6 +379,8 @@ void td_rpc_client_free(struct td_rpc_client *client)
 {
 	struct td_rpc *rpc = client->rpc;
 
+	// When the daemon ends: what its end has answered.
+	out_flush(client);
 	td_loop_fd_remove(rpc->context->loop, client->fd);
 	close(client->fd);
 	passed_close(client);

@@ -145,6 +145,7 @@ static int code_of(int rc)
 	case -EEXIST:
 		return 2;
 	case -EBUSY:
+	case -ECANCELED:
 		return 3;
 	case -EBADMSG:
 		return 5;

@@ -22,13 +22,14 @@ static struct td_error error;
 static struct end {
 	unsigned change;
 	int result;
+	struct td_error error;
 } ends[CHANGES_MAX];
 static unsigned end_count, expected;
 
 static void done(void *context, int result, const struct td_error *reason)
 {
 	cr_expect_eq(result < 0, reason->reason[0] != '\0');
-	ends[end_count++] = (struct end){*(unsigned *)context, result};
+	ends[end_count++] = (struct end){*(unsigned *)context, result, *reason};
 	if (end_count == expected)
 		td_loop_stop(loop);
 }
@@ -274,4 +275,24 @@ Test(policies, what_waits_at_the_end_is_told)
 	cr_expect_eq(end_count, 3);
 	for (unsigned i = 0; i < 3; i++)
 		cr_expect_eq(ends[i].result, -ECANCELED);
+}
+
+// The thread that builds the first one writes how that goes until the last moment.
+Test(policies, what_is_built_at_the_end_is_told_the_same)
+{
+	struct td_timer soon = {.fn = loop_stop};
+
+	for (unsigned i = 0; i < 2; i++)
+		add(i, (uint8_t)(1 + i), 0);
+	fake_dp.policy_ms = 50;
+	fake_dp.policy_fails = true;
+	td_loop_timer_set(loop, &soon, td_clock_now_ns() + TD_NS_PER_MS);
+	cr_assert_eq(td_loop_run(loop), 0);
+	td_policies_destroy(policies);
+	policies = NULL;
+	cr_expect_eq(end_count, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_expect_eq(ends[i].result, -ECANCELED, "%u", i);
+		cr_expect_str_eq(ends[i].error.reason, "stay as they are: the gateway stops", "%u", i);
+	}
 }

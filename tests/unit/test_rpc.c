@@ -351,6 +351,21 @@ Test(rpc, policies_are_refused_by_field, .init = start, .fini = stop)
 	close(fd);
 }
 
+Test(rpc, a_change_that_the_end_overtakes_is_not_now, .init = start)
+{
+	int changing = dial(), other = dial();
+
+	fake_dp.policy_ms = 300;
+	say(changing, CALL("policy.add", POLICY("")));
+	json_decref(ask(other, CALL("version", "{}"))); // so the change was heard, too
+	stop();
+	json_t *answer = hear(changing);
+	cr_expect_eq(error_code(answer), 3);
+	json_decref(answer);
+	close(changing);
+	close(other);
+}
+
 // The first so many ids of policy.list, as text.
 static const char *policy_ids(int fd)
 {
