@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // "tunnel wait": subscribes first and looks then, so that nothing happens between the two unseen; and looks
-// again when something happened to the tunnel.
+// again when something happened to the tunnel, or when nothing did for some time: of some ends no event tells
+// (a reload without the tunnel).
 #include "common/clock.h"
 #include "control/cli/command.h"
 
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+
+#define LOOK_AGAIN_NS (3 * TD_NS_PER_S)
 
 // Bounds the next wait for the daemon; end_ns 0: not. Returns false when the time is over.
 static bool patience_set(const struct td_client *client, uint64_t end_ns)
@@ -70,13 +73,19 @@ static enum td_exit late(const struct td_call *call, const json_t *tunnel)
 static enum td_exit news_wait(
     const struct td_call *call, struct td_client *client, uint64_t end_ns, const json_t *tunnel)
 {
+	uint64_t look_ns = td_clock_now_ns() + LOOK_AGAIN_NS;
 	bool news = false;
 
+	if (end_ns > 0 && end_ns < look_ns)
+		look_ns = end_ns;
 	while (!news) {
 		json_t *event;
 
-		if (!patience_set(client, end_ns))
-			return late(call, tunnel);
+		if (!patience_set(client, look_ns)) {
+			if (look_ns == end_ns)
+				return late(call, tunnel);
+			break;
+		}
 		event = td_client_next(client);
 		if (event == NULL && errno != EAGAIN)
 			return td_client_explain(call->socket_path, errno);
