@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/cli/table.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define CELL_MAX 512
-#define COLUMNS_MAX 16
 
 static size_t value_format(const json_t *value, bool spi, char *text, size_t size)
 {
@@ -70,14 +70,13 @@ static void row_print(
 
 void td_table_print(const json_t *rows, const struct td_column *columns, unsigned count)
 {
-	const char *cells[COLUMNS_MAX] = {NULL};
-	char texts[COLUMNS_MAX][CELL_MAX];
-	size_t widths[COLUMNS_MAX], index;
+	const char *cells[TD_COLUMNS_MAX] = {NULL};
+	char texts[TD_COLUMNS_MAX][CELL_MAX];
+	size_t widths[TD_COLUMNS_MAX], index;
 	const json_t *row;
 	unsigned i;
 
-	if (count > COLUMNS_MAX)
-		count = COLUMNS_MAX;
+	assert(count <= TD_COLUMNS_MAX); // of the program, no input
 	for (i = 0; i < count; i++) {
 		cells[i] = columns[i].title;
 		widths[i] = strlen(columns[i].title);

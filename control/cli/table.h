@@ -12,5 +12,8 @@ struct td_column {
 	enum { TD_CELL_TEXT, TD_CELL_NUMBER, TD_CELL_SPI } kind;
 };
 
-// Prints a heading and one row per object. An array becomes a list with commas.
+#define TD_COLUMNS_MAX 24
+
+// Prints a heading and one row per object. An array becomes a list with commas. At most TD_COLUMNS_MAX
+// columns.
 void td_table_print(const json_t *rows, const struct td_column *columns, unsigned count);
