@@ -2,6 +2,7 @@
 #include "control/cli/command.h"
 #include "control/cli/table.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -137,16 +138,43 @@ void td_print_ike_sas(const json_t *result)
 	td_table_print(json_object_get(result, "ike_sas"), columns, COUNT(columns));
 }
 
-// "any" or "500" or "500-510", under a new key.
+// An ICMP message, type << 8 | code: "3", or with a code "3/4".
+static void message_format(json_int_t message, bool code, char *text, size_t size)
+{
+	int length = snprintf(text, size, "%" JSON_INTEGER_FORMAT, message >> 8);
+
+	if (code)
+		snprintf(text + length, size - (size_t)length, "/%" JSON_INTEGER_FORMAT, message & 0xff);
+}
+
+// "8" or "3/4" or "133-137", in the place of ports.
+static void messages_format(json_int_t low, json_int_t high, char *text, size_t size)
+{
+	bool code = (low & 0xff) != 0 || (high & 0xff) != 0xff; // not all of its type
+	char first[32], last[32];
+
+	message_format(low, code, first, sizeof(first));
+	message_format(high, code, last, sizeof(last));
+	if (strcmp(first, last) == 0)
+		snprintf(text, size, "%s", first);
+	else
+		snprintf(text, size, "%s-%s", first, last);
+}
+
+// "any" or "500" or "500-510", or ICMP messages; under a new key.
 static void ports_merge(json_t *policy, const char *low_key, const char *high_key, const char *key)
 {
 	json_int_t low = json_integer_value(json_object_get(policy, low_key));
 	json_int_t high = json_integer_value(json_object_get(policy, high_key));
-	char text[48] = "any";
+	json_int_t protocol = json_integer_value(json_object_get(policy, "protocol"));
+	bool any = low == 0 && high == UINT16_MAX;
+	char text[80] = "any";
 
-	if (low == high)
+	if (!any && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6))
+		messages_format(low, high, text, sizeof(text));
+	else if (low == high)
 		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, low);
-	else if (low != 0 || high != UINT16_MAX)
+	else if (!any)
 		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT, low, high);
 	json_object_set_new(policy, key, json_string(text));
 }
