@@ -147,7 +147,8 @@
 // The one-round-trip exchange.
 #define TD_ONERTT_FREE_PER_S 200 // first messages; when more come, they have to bring a cookie
 #define TD_ONERTT_SOURCE_PER_S 20 // with cookies, of one address
-#define TD_ONERTT_REFUSALS_PER_S 20 // of one peer's first messages, that it is told of
+#define TD_ONERTT_REFUSALS_PER_S                                                                             \
+	20 // of one peer's first messages, that it is told of; with cookies, of an address's
 // Each answer that can be meant costs two public-key operations: who sees a request could keep this side
 // busy.
 #define TD_ONERTT_ANSWERS_PER_S 2000 // opened in all

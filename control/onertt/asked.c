@@ -140,7 +140,8 @@ static void noise_asked(
 {
 	const struct td_ike_peer *with;
 
-	if (!td_onertt_load_passed(asked, request, (struct td_bytes){message.next, EPHEMERAL_BYTES}))
+	asked->ephemeral = (struct td_bytes){message.next, EPHEMERAL_BYTES};
+	if (!td_onertt_load_passed(asked, request))
 		return;
 	td_onertt_search_key(&asked->search, asked->path, asked->pattern, asked->key_id);
 	with = td_onertt_search_next(asked->ike, &asked->search);

@@ -8,12 +8,15 @@
 static const struct td_bytes nothing;
 
 // Each peer has its own few, apart from answers that anybody can ask for: who uses those up keeps nobody from
-// hearing what time it is.
+// hearing what time it is. Who has one of the peer's messages can use up these, too; whoever returns a cookie
+// therefore has as many again, with all others of its address only.
 static bool refusal_allowed(const struct td_onertt_asked *asked)
 {
 	uint64_t second = td_ike_now(asked->ike) / 1000000000u;
 	struct td_ike_peer *peer = asked->peer;
 
+	if (asked->returned)
+		return td_onertt_refusal_allowed(asked);
 	if (second != peer->told_second) {
 		peer->told_second = second;
 		peer->told = 0;
@@ -30,8 +33,11 @@ static void refuse(struct td_onertt_asked *asked, uint16_t notify, uint64_t time
 	TD_SECRET_AUTO code_key = {0};
 	size_t begin;
 
-	if (!refusal_allowed(asked))
+	if (!refusal_allowed(asked)) {
+		if (!asked->returned)
+			td_onertt_cookie_send(asked);
 		return;
+	}
 	td_onertt_message_start(asked->ike, &outer);
 	begin = td_ike_payload_begin(&outer, TD_IKE_PAYLOAD_NOISE);
 	td_writer_u32(&outer.writer, (uint32_t)asked->pattern << 24);

@@ -14,7 +14,7 @@ static const struct td_bytes nothing;
 struct td_onertt_load {
 	uint64_t second, seed;
 	unsigned asked, answers;
-	uint16_t sources[SOURCES];
+	uint16_t sources[SOURCES], refusals[SOURCES];
 };
 
 void td_onertt_load_free(struct td_ike *ike)
@@ -38,6 +38,7 @@ static struct td_onertt_load *load_of(struct td_ike *ike)
 		load->second = second;
 		load->asked = load->answers = 0;
 		memset(load->sources, 0, sizeof(load->sources));
+		memset(load->refusals, 0, sizeof(load->refusals));
 	}
 	return load;
 }
@@ -49,12 +50,12 @@ bool td_onertt_answer_allowed(struct td_ike *ike)
 	return load && load->answers++ < TD_ONERTT_ANSWERS_PER_S;
 }
 
-static void cookie_send(const struct td_onertt_asked *asked, struct td_bytes ephemeral)
+void td_onertt_cookie_send(const struct td_onertt_asked *asked)
 {
 	uint8_t cookie[TD_IKE_COOKIE_BYTES];
 	struct td_ike_chain outer;
 
-	td_ike_cookie_make(asked->ike, asked->path, asked->header->spi_i, ephemeral, cookie);
+	td_ike_cookie_make(asked->ike, asked->path, asked->header->spi_i, asked->ephemeral, cookie);
 	td_onertt_message_start(asked->ike, &outer);
 	td_ike_notify_write(
 	    &outer, TD_IKE_PROTO_NONE, nothing, TD_N_COOKIE, (struct td_bytes){cookie, sizeof(cookie)});
@@ -62,28 +63,39 @@ static void cookie_send(const struct td_onertt_asked *asked, struct td_bytes eph
 	td_onertt_stats_of(asked->ike)->cookies_sent++;
 }
 
+static uint64_t source_of(const struct td_onertt_asked *asked, const struct td_onertt_load *load)
+{
+	return td_hash_mix(load->seed ^ td_ike_addresses_hash(&asked->path->local, &asked->path->remote)) %
+	       SOURCES;
+}
+
+bool td_onertt_refusal_allowed(const struct td_onertt_asked *asked)
+{
+	struct td_onertt_load *load = load_of(asked->ike);
+
+	return load && load->refusals[source_of(asked, load)]++ < TD_ONERTT_REFUSALS_PER_S;
+}
+
 // Under load nothing is computed for an initiator that has not shown that it receives at its address, and not
 // much for one address.
-bool td_onertt_load_passed(
-    const struct td_onertt_asked *asked, const struct td_ike_payloads *request, struct td_bytes ephemeral)
+bool td_onertt_load_passed(struct td_onertt_asked *asked, const struct td_ike_payloads *request)
 {
 	const struct td_ike_notify *cookie = td_ike_notify_find(request, TD_N_COOKIE);
 	struct td_ike *ike = asked->ike;
 	struct td_onertt_load *load = load_of(ike);
-	uint64_t hash;
 
 	if (!load)
 		return false;
+	asked->returned = cookie && td_ike_cookie_valid(ike, asked->path, asked->header->spi_i,
+	                                asked->ephemeral, cookie->data);
 	if (++load->asked <= TD_ONERTT_FREE_PER_S && ike->half_open < TD_IKE_HALF_OPEN_COOKIE)
 		return true;
-	if (!cookie ||
-	    !td_ike_cookie_valid(ike, asked->path, asked->header->spi_i, ephemeral, cookie->data)) {
+	if (!asked->returned) {
 		ike->stats.cookies_wrong += cookie != NULL;
-		cookie_send(asked, ephemeral);
+		td_onertt_cookie_send(asked);
 		return false;
 	}
-	hash = td_hash_mix(load->seed ^ td_ike_addresses_hash(&asked->path->local, &asked->path->remote));
-	if (load->sources[hash % SOURCES]++ >= TD_ONERTT_SOURCE_PER_S) {
+	if (load->sources[source_of(asked, load)]++ >= TD_ONERTT_SOURCE_PER_S) {
 		td_onertt_stats_of(ike)->limited++;
 		return false;
 	}

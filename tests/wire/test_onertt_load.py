@@ -11,7 +11,7 @@ from judge import JudgeTestCase
 from lab import wait_until
 from negotiator import onertt_keys
 
-FREE_PER_S, SOURCE_PER_S = 200, 20  # common/limits.h
+FREE_PER_S, SOURCE_PER_S, REFUSALS_PER_S = 200, 20, 20  # common/limits.h
 
 
 class Load(JudgeTestCase):
@@ -24,7 +24,11 @@ class Load(JudgeTestCase):
 
     def load(self):
         """As much as makes the responder ask for cookies until the second ends."""
-        self.send([self.forged() for _ in range(FREE_PER_S + 20)])
+        self.flood([self.forged() for _ in range(FREE_PER_S + 20)])
+
+    def flood(self, messages):
+        """Nobody reads what is answered."""
+        self.send(messages)
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -77,6 +81,28 @@ class Load(JudgeTestCase):
             self.peer.read_2(self.ask(onertt.Initiator.with_cookie(message, cookie)))
             self.assertEqual(self.counter(gateway, "accepted"), before + 1)
             self.assertGreater(self.counter(gateway, "cookies_sent"), 3)
+
+    def test_the_peer_is_told_the_time_beside_replays_of_it(self):
+        with self.gateway("b", onertt_keys()["b"]) as gateway:
+            settings = self.settings("initiator", "key")
+            self.begin(settings)
+            settings.time_us = onertt.now_us() - 86400 * 10**6
+            recorded = onertt.Initiator(settings).message_1()
+
+            def asked():
+                """If the second ends among them, the peer is told at once."""
+                self.flood([recorded] * (REFUSALS_PER_S + 5))
+                peer = onertt.Initiator(settings)
+                message = peer.message_1()
+                answer = self.ask(message)
+                cookie = answer and onertt.Initiator.cookie_of(None, answer)
+                return (peer, message, cookie) if cookie else None
+
+            peer, message, cookie = wait_until(asked, "a cookie")
+            self.assertGreaterEqual(self.counter(gateway, "told_stale"), REFUSALS_PER_S)
+            self.flood([recorded] * (REFUSALS_PER_S + 5))
+            with self.assertRaises(onertt.Stale):
+                peer.read_2(self.ask(onertt.Initiator.with_cookie(message, cookie)))
 
     def test_rate_of_an_address(self):
         with self.gateway("b", onertt_keys()["b"]) as gateway:
