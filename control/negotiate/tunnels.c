@@ -196,6 +196,8 @@ void td_negotiate_tunnel_update(struct td_tunnel *tunnel)
 	td_negotiate_peer_take(part->peer);
 	life_config_make(&tunnel->config, &life);
 	td_life_tunnel_update(part->life, &life);
+	// Its requests hurry by how long the children of all its tunnels live now.
+	td_ike_peer_update(part->peer->ike, part->peer->config);
 }
 
 // ---- end ----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which tunnels share a peer, over changes of the configuration.
+#include "common/clock.h"
 #include "control/ike/internal.h"
 #include "control/negotiate/internal.h"
 
@@ -293,4 +294,74 @@ Test(peers, whose_files_are_the_same_are_not_read_again)
 	seconds_later += 10;
 	cr_expect(is_read(same, 0), "another mode");
 	cr_expect(!is_read(same, 0));
+}
+
+// ---- how long their children live ---------------------------------------------------------------
+
+static struct td_tunnel sads[TUNNELS]; // as much of them as the negotiation looks at
+
+static struct td_negotiate_read *lives_read(const uint64_t *lives_ms, const struct td_config_diff *diff)
+{
+	static const struct ends same[TUNNELS] = {{"198.51.100.1", NULL, NULL}, {"198.51.100.1", NULL, NULL}};
+
+	td_negotiate_begin(&negotiate);
+	config_make(same, TUNNELS);
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		ikes[current][i].life_ms = lives_ms[i];
+		ikes[current][i].start = TD_TUNNEL_RESPOND;
+	}
+	return config_read(diff);
+}
+
+// The tunnels of a reload change one after the other, and share a peer.
+static void lives_change(const uint64_t *lives_ms)
+{
+	struct td_config_tunnel_diff changes[TUNNELS] = {
+	    {.before = 0, .after = 0, .in_place = true, .keys = 1},
+	    {.before = 1, .after = 1, .in_place = true, .keys = 1}};
+	const struct td_config_diff diff = {.tunnels = changes, .tunnel_count = TUNNELS};
+	struct td_negotiate_read *read = lives_read(lives_ms, &diff);
+
+	for (unsigned i = 0; i < TUNNELS; i++)
+		td_negotiate_tunnel_prepare(&negotiate, &sads[i], read, i);
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		sads[i].config = tunnels[current][i];
+		td_negotiate_tunnel_update(&sads[i]);
+		td_negotiate_tunnel_start(&sads[i]);
+	}
+	td_negotiate_read_free(read);
+}
+
+// Requests hurry by it: with an old one they come too late for what lives shorter now.
+Test(peers, know_the_shortest_life_after_a_reload)
+{
+	static const uint64_t rows[][TUNNELS] = {
+	    {9000, 8000}, {700, 8000}, {6000, 500}, {6000, 5000}, {0, 0}};
+	const struct td_life_env env = {.timers = td_loop_timers(loop), .random = random_fill};
+	struct td_negotiate_read *read = lives_read((const uint64_t[]){10000, 10000}, NULL);
+	const struct td_ike_peer *peer;
+	struct td_error error = {0};
+
+	negotiate.token_tried = true;
+	negotiate.life = td_lifecycle_create(&env);
+	TAILQ_INIT(&negotiate.tunnels);
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		sads[i].config = tunnels[current][i];
+		cr_assert_eq(
+		    td_negotiate_tunnel_add(&negotiate, &sads[i], read, i, &error), 0, "%s", error.reason);
+		td_negotiate_tunnel_start(&sads[i]);
+	}
+	td_negotiate_read_free(read);
+	peer = TAILQ_FIRST(&negotiate.peers)->ike;
+	cr_expect_eq(peer->shortest_life_ns, 10000 * TD_NS_PER_MS);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t shortest = rows[i][0] < rows[i][1] ? rows[i][0] : rows[i][1];
+
+		lives_change(rows[i]);
+		cr_expect_eq(peer->shortest_life_ns, shortest * TD_NS_PER_MS, "row %zu: %lu ns", i,
+		    (unsigned long)peer->shortest_life_ns);
+	}
+	for (unsigned i = 0; i < TUNNELS; i++)
+		td_negotiate_tunnel_discard(&negotiate, &sads[i]);
+	td_lifecycle_destroy(negotiate.life);
 }
