@@ -214,15 +214,24 @@ struct td_ike_sockets *td_ike_sockets_create(struct td_loop *loop, td_ike_socket
 	return sockets;
 }
 
+static bool is_open(const struct td_ike_sockets *sockets, const struct td_ip *local, uint16_t port)
+{
+	for (const struct endpoint *endpoint = sockets->endpoints; endpoint; endpoint = endpoint->next)
+		if (endpoint->port == port && td_ip_equal(&endpoint->local, local))
+			return true;
+	return false;
+}
+
 int td_ike_sockets_listen(struct td_ike_sockets *sockets, const struct td_ip *local, struct td_error *error)
 {
-	int ret;
+	static const uint16_t ports[] = {TD_IKE_PORT, TD_IKE_NATT_PORT};
+	int ret = 0;
 
-	for (struct endpoint *endpoint = sockets->endpoints; endpoint; endpoint = endpoint->next)
-		if (td_ip_equal(&endpoint->local, local))
-			return 0;
-	ret = endpoint_open(sockets, local, TD_IKE_PORT, error);
-	return ret < 0 ? ret : endpoint_open(sockets, local, TD_IKE_NATT_PORT, error);
+	// An attempt before may have opened the first alone.
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && ret == 0; i++)
+		if (!is_open(sockets, local, ports[i]))
+			ret = endpoint_open(sockets, local, ports[i], error);
+	return ret;
 }
 
 void td_ike_sockets_destroy(struct td_ike_sockets *sockets)
