@@ -148,7 +148,7 @@ static void request_dispatch(
 	td_ike_answer_notify(sa, header->exchange, TD_N_INVALID_SYNTAX, (struct td_bytes){0});
 }
 
-static void request_received(
+static void request_act(
     struct td_ike_sa *sa, const struct td_ike_header *header, struct td_bytes inside, uint8_t first)
 {
 	struct td_ike_payloads request;
@@ -167,6 +167,18 @@ static void request_received(
 		    (struct td_bytes){&request.unsupported, 1});
 	else
 		td_ike_answer_notify(sa, header->exchange, TD_N_INVALID_SYNTAX, (struct td_bytes){0});
+}
+
+static void request_received(
+    struct td_ike_sa *sa, const struct td_ike_header *header, struct td_bytes inside, uint8_t first)
+{
+	request_act(sa, header, inside, first);
+	// IKE_AUTH is what comes first, and ends or establishes the SA. With another answer than that the SA
+	// counts as half-open no more, so it must not stay: strangers would have as many as they like.
+	if (sa->state != TD_IKE_CONNECTING)
+		return;
+	td_ike_sa_close(sa, td_ike_refusal_due(sa->peer) ? "ike_failed" : NULL,
+	    "the initiator proves nothing: its first request is no IKE_AUTH, or malformed");
 }
 
 static void answer_received(struct td_ike_sa *sa, struct td_bytes inside, uint8_t first)

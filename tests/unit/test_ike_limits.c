@@ -213,6 +213,64 @@ Test(ike_limits, one_address_cannot_take_all_half_open_sas)
 	td_ike_credential_free(psk);
 }
 
+// Who has done IKE_SA_INIT has keys, and can ask for anything in the place of IKE_AUTH.
+static void stranger_asks(struct td_ike *ike, uint64_t spi, uint8_t exchange, uint16_t notify)
+{
+	const struct td_path path = path_from("198.51.100.1");
+	struct td_ike_sa *sa = td_ike_sa_find_init(ike, spi, &path), stranger;
+	struct td_ike_packets packets = {0};
+	struct td_ike_chain chain;
+	uint8_t inside[64];
+
+	cr_assert_not_null(sa);
+	stranger = *sa;
+	stranger.initiator = true;
+	td_ike_chain_init(&chain, inside, sizeof(inside));
+	if (notify)
+		td_ike_notify_write(
+		    &chain, TD_IKE_PROTO_NONE, (struct td_bytes){0}, notify, (struct td_bytes){0});
+	cr_assert_eq(td_ike_packets_seal(&stranger, exchange, false, 1, &chain, &packets), 0);
+	sent_bytes = 0;
+	td_ike_receive(ike, &path, (struct td_bytes){packets.data, packets.lengths[0]});
+	cr_expect_gt(sent_bytes, 0);
+	td_ike_packets_free(&packets);
+}
+
+static unsigned sas_count(const struct td_ike *ike)
+{
+	const struct td_ike_sa *sa;
+	unsigned count = 0;
+
+	LIST_FOREACH (sa, &ike->sas, all)
+		count++;
+	return count;
+}
+
+Test(ike_limits, who_asks_before_a_proof_keeps_no_sa_that_is_not_counted)
+{
+	static const uint8_t base[32] = {9};
+	static const struct {
+		uint8_t exchange;
+		uint16_t notify;
+	} rows[] = {{TD_IKE_INFORMATIONAL, 0}, {TD_IKE_INFORMATIONAL, TD_N_INITIAL_CONTACT},
+	    {TD_IKE_CREATE_CHILD_SA, TD_N_REKEY_SA}, {TD_IKE_AUTH, 0}, {TD_IKE_AUTH, TD_N_INITIAL_CONTACT},
+	    {99, 0}};
+	struct td_ike *ike = responder();
+
+	for (unsigned i = 0; i < 2 * TD_IKE_HALF_OPEN_COOKIE; i++) {
+		const unsigned row = i % (sizeof(rows) / sizeof(rows[0]));
+
+		cr_assert_eq(init_ask(ike, "198.51.100.1", 1 + i, (struct td_bytes){base, sizeof(base)},
+		                 (struct td_bytes){0}),
+		    A_KEY);
+		stranger_asks(ike, 1 + i, rows[row].exchange, rows[row].notify);
+		cr_expect_eq(sas_count(ike), ike->half_open, "row %u: %u are there, %u count", row,
+		    sas_count(ike), ike->half_open);
+	}
+	td_ike_destroy(ike);
+	td_ike_credential_free(psk);
+}
+
 // ---- among many peers ---------------------------------------------------------------------------
 
 #define PEERS 1000
