@@ -409,28 +409,6 @@ bool td_ike_child_early_check(struct td_ike_sa *sa, const struct td_ike_payloads
 
 // ---- answering --------------------------------------------------------------------------------
 
-// The first tunnel of the peer that has traffic in common with the offer.
-static struct td_ike_tunnel *tunnel_choose(struct td_ike_sa *sa, const struct td_ike_payloads *offer,
-    const struct td_life_tunnel *wanted, struct td_ike_agreement *agreement)
-{
-	bool transport = td_ike_notify_find(offer, TD_N_USE_TRANSPORT_MODE) != NULL;
-	struct td_ts_list theirs, ours;
-	struct td_ike_tunnel *tunnel;
-
-	if (td_ts_read(offer->ts_i, &theirs) < 0 || td_ts_read(offer->ts_r, &ours) < 0)
-		return NULL;
-	TAILQ_FOREACH (tunnel, &sa->peer->tunnels, of_peer) {
-		if ((wanted ? tunnel->life != wanted : tunnel->leaving) ||
-		    (tunnel->config.mode == TD_SA_TRANSPORT && !transport))
-			continue;
-		td_ts_narrow(&tunnel->config.local, &ours, &agreement->local);
-		td_ts_narrow(&tunnel->config.remote, &theirs, &agreement->remote);
-		if (agreement->local.count > 0 && agreement->remote.count > 0)
-			return tunnel;
-	}
-	return NULL;
-}
-
 static bool slot_is_free(const struct td_life_tunnel *life, unsigned slot)
 {
 	for (const struct td_life_child *child = td_life_tunnel_children(life, slot); child;
@@ -454,6 +432,63 @@ static int slot_choose(const struct td_ike_tunnel *tunnel, const struct td_ike_p
 		if (slot_is_free(tunnel->life, slot))
 			return (int)slot;
 	return -1;
+}
+
+#define FIT_BEST 7
+
+// How well a tunnel fits the selectors and the mode of an offer; 0: not at all. One that stands on both sides
+// fits best, one that covers the offer better than one that has a part of it (RFC 7296 2.9); among equals
+// one that has no such child yet.
+static unsigned fit_of(const struct td_ike_tunnel *tunnel, const struct td_ike_payloads *offer,
+    const struct td_ts_list *ours, const struct td_ts_list *theirs)
+{
+	const struct td_ike_child_config *config = &tunnel->config;
+	bool transport = td_ike_notify_find(offer, TD_N_USE_TRANSPORT_MODE) != NULL;
+	struct td_ts_list local, remote;
+	int slot = slot_choose(tunnel, offer, NULL);
+	unsigned fit = 1;
+
+	if (config->mode == TD_SA_TRANSPORT && !transport)
+		return 0;
+	td_ts_narrow(&config->local, ours, &local);
+	td_ts_narrow(&config->remote, theirs, &remote);
+	if (local.count == 0 || remote.count == 0)
+		return 0;
+	if (td_ts_equal(&config->local, ours) && td_ts_equal(&config->remote, theirs) &&
+	    (config->mode == TD_SA_TRANSPORT) == transport)
+		fit = 3;
+	else if (td_ts_covers(&config->local, ours) && td_ts_covers(&config->remote, theirs))
+		fit = 2;
+	return 2 * fit + (slot >= 0 && slot_is_free(tunnel->life, (unsigned)slot));
+}
+
+// The tunnel of the peer that fits the offer best: the first one of several.
+static struct td_ike_tunnel *tunnel_choose(struct td_ike_sa *sa, const struct td_ike_payloads *offer,
+    const struct td_life_tunnel *wanted, struct td_ike_agreement *agreement)
+{
+	struct td_ts_list theirs, ours;
+	struct td_ike_tunnel *tunnel, *best = NULL;
+	unsigned best_fit = 0;
+
+	if (td_ts_read(offer->ts_i, &theirs) < 0 || td_ts_read(offer->ts_r, &ours) < 0)
+		return NULL;
+	TAILQ_FOREACH (tunnel, &sa->peer->tunnels, of_peer) {
+		unsigned fit = 0;
+
+		if (best_fit == FIT_BEST)
+			break;
+		if (wanted ? tunnel->life == wanted : !tunnel->leaving)
+			fit = fit_of(tunnel, offer, &ours, &theirs);
+		if (fit > best_fit) {
+			best = tunnel;
+			best_fit = fit;
+		}
+	}
+	if (best) {
+		td_ts_narrow(&best->config.local, &ours, &agreement->local);
+		td_ts_narrow(&best->config.remote, &theirs, &agreement->remote);
+	}
+	return best;
 }
 
 // Works out what to agree on, as far as that needs no keys. Returns 0 or the notify to refuse with.

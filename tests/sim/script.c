@@ -114,10 +114,10 @@ static void node_set_up(struct run *run, unsigned index)
 		onertt_set_up(run, index);
 }
 
-static void end_set_up(struct run *run, unsigned index)
+static void end_set_up(struct run *run, unsigned link, unsigned index)
 {
 	unsigned flags = run->script->flags;
-	struct sim_end *end = &run->world->links[0].ends[index];
+	struct sim_end *end = &run->world->links[link].ends[index];
 
 	end->life_config = (struct td_life_config){
 	    .name = "tunnel",
@@ -136,6 +136,12 @@ static void end_set_up(struct run *run, unsigned index)
 	if (index == 1 && (flags & SCRIPT_NARROW_TS)) {
 		end->child_config.local = selectors(0x0a000100u, 25);
 		end->child_config.remote = selectors(0x0a000000u, 16);
+	}
+	if (flags & SCRIPT_TWO) {
+		uint8_t length = flags & (link == 0 ? SCRIPT_PART_FIRST : SCRIPT_PART_LAST) ? 24 : 16;
+
+		end->child_config.local = selectors(0x0a010500u + (index << 16), length);
+		end->child_config.remote = selectors(0x0a010500u + ((1 - index) << 16), length);
 	}
 	proposals(flags & SCRIPT_NO_ESP && index == 1       ? "aes256-sha256"
 	          : !(flags & (SCRIPT_PFS | SCRIPT_GROUPS)) ? "aes128gcm16"
@@ -159,9 +165,14 @@ static void set_up(struct run *run)
 	sim_node_init(world, 0);
 	sim_node_init(world, 1);
 	(void)sim_link_add(world, 0, 1);
+	if (run->script->flags & SCRIPT_TWO) {
+		(void)sim_link_add(world, 0, 1);
+		world->traffic_ns[1] = TRAFFIC_NS;
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		node_set_up(run, i);
-		end_set_up(run, i);
+		for (unsigned link = 0; link < world->link_count; link++)
+			end_set_up(run, link, i);
 	}
 	world->by_hand = (run->script->flags & SCRIPT_FRESH) != 0;
 	sim_node_start(&world->nodes[0]);

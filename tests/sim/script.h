@@ -75,6 +75,12 @@ enum sim_script_flag {
 	SCRIPT_INITIATOR = 1 << 24, // the initiator's keys
 	SCRIPT_WRAPPED = 1 << 25, // keys are wrapped
 	SCRIPT_SESSION_B = 1 << 26, // B takes a session to be good for 3 s
+	// Two tunnels between the same addresses: one for networks, and before it in the configuration, or
+	// behind it, one for a part of them; or both for the same ones.
+	SCRIPT_PART_FIRST = 1 << 27,
+	SCRIPT_PART_LAST = 1 << 28,
+	SCRIPT_SAME_TS = 1 << 29,
+	SCRIPT_TWO = SCRIPT_PART_FIRST | SCRIPT_PART_LAST | SCRIPT_SAME_TS,
 };
 
 struct sim_script {
