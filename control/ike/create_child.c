@@ -114,6 +114,16 @@ static bool other_group(struct td_ike_sa *sa, struct td_ike_task *task, const st
 	return true;
 }
 
+static bool has_children(const struct td_ike_sa *sa)
+{
+	const struct td_ike_child *child;
+
+	TAILQ_FOREACH (child, &sa->children, of_sa)
+		if (!child->erasing)
+			return true;
+	return false;
+}
+
 // The peer refused. The task is freed or queued again.
 static void create_refused(
     struct td_ike_sa *sa, struct td_ike_task *task, const struct td_ike_notify *refusal)
@@ -145,6 +155,10 @@ static void create_refused(
 		    error.reason);
 	else if (old)
 		td_ike_child_overtaken(old);
+	// A peer that takes no children but that of IKE_AUTH (RFC 7815): as it is, the IKE SA would never
+	// have one again. The next attempt makes another (RFC 7296 4).
+	if (refusal->type == TD_N_NO_ADDITIONAL_SAS && sa->state == TD_IKE_ESTABLISHED && !has_children(sa))
+		td_ike_sa_delete(sa);
 	td_ike_task_free(task);
 }
 

@@ -420,6 +420,8 @@ static void of_node(struct run *run, char letter, const char *what)
 		sim_stranger_asks(node, peer->index);
 	else if (strcmp(what, "decoy") == 0)
 		decoy_add(node, peer->index);
+	else if (strcmp(what, "minimal") == 0)
+		sim_fault_minimal(node);
 	else if (strcmp(what, "turn") == 0)
 		sim_groups_turn(end);
 	else if (strcmp(what, "anybody") == 0)

@@ -39,6 +39,7 @@
 //   A:unsealed=N               A has no memory for its next N messages
 //   A:untasked=N               for its next N tasks (liveness aside)
 //   A:uninstalled=N            A's data plane has no room for its next N children
+//   A:minimal                  A takes no children but that of IKE_AUTH (RFC 7815)
 //   A:turn                     A has its Diffie-Hellman groups in another order from now on
 //   A:anybody                  another peer of A's, found first, takes any identity with the key of B
 // clang-format on
@@ -97,6 +98,7 @@ bool sim_script_run(const struct sim_script *script, FILE *trace, char *why, siz
 void sim_faults_clear(void);
 void sim_fault_seals(const struct sim_node *node, unsigned count);
 void sim_fault_tasks(const struct sim_node *node, unsigned count);
+void sim_fault_minimal(const struct sim_node *node); // until it starts again
 void sim_groups_turn(struct sim_end *end);
 void sim_anybody_add(struct sim_end *end);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What goes wrong on purpose within a node of an arrow script: memory that is not there (the linker wraps two
-// functions of the engine), and configurations that change under way.
+// What goes wrong on purpose within a node of an arrow script: memory that is not there and requests that are
+// refused (the linker wraps functions of the engine), and configurations that change under way.
 
 #include "tests/sim/script.h"
 
@@ -13,11 +13,12 @@
 static struct {
 	const struct td_ike *ike;
 	unsigned seals, tasks;
+	const struct td_ike *minimal; // the engine that takes no children but that of IKE_AUTH
 } faults;
 
 void sim_faults_clear(void)
 {
-	faults.ike = NULL;
+	faults.ike = faults.minimal = NULL;
 	faults.seals = faults.tasks = 0;
 }
 
@@ -33,12 +34,19 @@ void sim_fault_tasks(const struct sim_node *node, unsigned count)
 	faults.tasks = count;
 }
 
+void sim_fault_minimal(const struct sim_node *node)
+{
+	faults.minimal = node->ike;
+}
+
 int __real_td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
     const struct td_ike_chain *chain, struct td_ike_packets *packets);
 int __wrap_td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
     const struct td_ike_chain *chain, struct td_ike_packets *packets);
 struct td_ike_task *__real_td_ike_task_add(struct td_ike_sa *sa, enum td_ike_task_kind kind);
 struct td_ike_task *__wrap_td_ike_task_add(struct td_ike_sa *sa, enum td_ike_task_kind kind);
+void __real_td_ike_create_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
+void __wrap_td_ike_create_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request);
 
 int __wrap_td_ike_packets_seal(struct td_ike_sa *sa, uint8_t exchange, bool response, uint32_t id,
     const struct td_ike_chain *chain, struct td_ike_packets *packets)
@@ -57,6 +65,15 @@ struct td_ike_task *__wrap_td_ike_task_add(struct td_ike_sa *sa, enum td_ike_tas
 		return NULL;
 	}
 	return __real_td_ike_task_add(sa, kind);
+}
+
+void __wrap_td_ike_create_asked(struct td_ike_sa *sa, const struct td_ike_payloads *request)
+{
+	if (sa->ike == faults.minimal)
+		td_ike_answer_notify(
+		    sa, TD_IKE_CREATE_CHILD_SA, TD_N_NO_ADDITIONAL_SAS, (struct td_bytes){0});
+	else
+		__real_td_ike_create_asked(sa, request);
 }
 
 // The first two Diffie-Hellman groups change places.

@@ -96,6 +96,15 @@ const struct sim_script sim_scripts_child[] = {
         "A:rekey B:uninstalled=1 A>create? B>create!(TEMPORARY_FAILURE) B:children=1 wait=500 "
         "A>create?(REKEY_SA) B:children=2 B>create! A>info? B>info!",
         'A'},
+    {"the peer takes one child for each IKE SA: there is another IKE SA for the next (RFC 7296 4)", 0,
+        "trouble B:minimal A:rekey A>create? B>create!(NO_ADDITIONAL_SAS) A:children=1 A:hard A>info?(D(ESP) "
+        "B>info! A>create? B>create!(NO_ADDITIONAL_SAS) A>info?(D(IKE) B>info! A:ikes=0 B:ikes=0 rest=2000 "
+        "A:children=1",
+        'A'},
+    {"the peer takes one child for each IKE SA: the delete may be lost", 0,
+        "trouble B:minimal A:hard A>info?(D(ESP) B>info! A>create? B>create!(NO_ADDITIONAL_SAS) "
+        "-A>info?(D(IKE) flow=400 A:children=1 B:children=1",
+        'A'},
     {"children of workers", SCRIPT_WORKERS, "rest A:rekey B:rekey", 0},
 
     // ---- both sides rekey
