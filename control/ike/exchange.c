@@ -27,6 +27,39 @@ static uint64_t patience(const struct td_ike_peer_config *config)
 	return sum;
 }
 
+// A share of the time that is left for the exchange, such that enough retransmissions fit it; 0: there is
+// nothing to hurry for.
+static uint64_t share_left(const struct td_ike_sa *sa)
+{
+	uint64_t now = td_ike_now(sa->ike), until = sa->exchange.hurry_until_ns;
+
+	return until > now ? (until - now) / TD_IKE_RETRANSMIT_SHARE : 0;
+}
+
+// The time to the first retransmission: the configured one, or a share of the time that is left.
+static uint64_t first_wait(const struct td_ike_sa *sa)
+{
+	uint64_t wait = sa->peer->config.retransmit_ns;
+	uint64_t share = share_left(sa);
+	uint64_t floor = TD_IKE_RETRANSMIT_MIN_MS * 1000000ull;
+
+	if (share == 0)
+		return wait;
+	if (share < floor)
+		share = floor;
+	return share < wait ? share : wait;
+}
+
+// Growing by half (RFC 7296 2.4), but not beyond that share: with a request that hurries the pace stays.
+static uint64_t next_wait(const struct td_ike_sa *sa)
+{
+	uint64_t wait = sa->exchange.wait_ns, grown = wait + wait / 2, share = share_left(sa);
+
+	if (share == 0 || grown <= share)
+		return grown;
+	return share > wait ? share : wait;
+}
+
 static void retransmit_arm(struct td_ike_sa *sa)
 {
 	struct td_ike_exchange *exchange = &sa->exchange;
@@ -67,9 +100,7 @@ static void retransmit_due(void *context)
 	}
 	ike->stats.retransmitted++;
 	td_ike_packets_repeat(sa, &sa->path, &exchange->packets);
-	// Growing by half: with a request that hurries the pace stays.
-	if (td_ike_now(ike) >= exchange->hurry_until_ns)
-		exchange->wait_ns += exchange->wait_ns / 2;
+	exchange->wait_ns = next_wait(sa);
 	retransmit_arm(sa);
 }
 
@@ -85,20 +116,6 @@ static uint64_t hurry_until(const struct td_ike_sa *sa)
 	return sa->peer->shortest_life_ns ? now + sa->peer->shortest_life_ns : now;
 }
 
-// The time to the first retransmission: the configured one, or a share of the time that is left.
-static uint64_t first_wait(const struct td_ike_sa *sa)
-{
-	uint64_t wait = sa->peer->config.retransmit_ns;
-	uint64_t share = (sa->exchange.hurry_until_ns - td_ike_now(sa->ike)) / TD_IKE_RETRANSMIT_SHARE;
-	uint64_t floor = TD_IKE_RETRANSMIT_MIN_MS * 1000000ull;
-
-	if (share == 0)
-		return wait;
-	if (share < floor)
-		share = floor;
-	return share < wait ? share : wait;
-}
-
 static void exchange_start(
     struct td_ike_sa *sa, void (*answered)(struct td_ike_sa *sa, const struct td_ike_payloads *answer))
 {
@@ -112,6 +129,23 @@ static void exchange_start(
 	exchange->timer = (struct td_timer){.fn = retransmit_due, .context = sa};
 	td_ike_packets_send(sa, &exchange->packets);
 	retransmit_arm(sa);
+}
+
+void td_ike_exchange_hurry(struct td_ike_sa *sa, uint64_t deadline_ns)
+{
+	struct td_ike_exchange *exchange = &sa->exchange;
+	uint64_t now = td_ike_now(sa->ike), wait;
+
+	if (!exchange->answered || deadline_ns <= now || deadline_ns == UINT64_MAX)
+		return;
+	if (exchange->hurry_until_ns <= now || deadline_ns < exchange->hurry_until_ns)
+		exchange->hurry_until_ns = deadline_ns;
+	wait = first_wait(sa);
+	if (wait >= exchange->wait_ns)
+		return;
+	exchange->wait_ns = wait;
+	if (exchange->timer.deadline_ns > now + wait)
+		retransmit_arm(sa);
 }
 
 int td_ike_request(struct td_ike_sa *sa, uint8_t type, struct td_ike_chain *chain,

@@ -424,6 +424,8 @@ int td_ike_request_clear(struct td_ike_sa *sa, uint8_t exchange, struct td_bytes
 // The exchange is over; its task, which is now the caller's, or NULL.
 struct td_ike_task *td_ike_exchange_end(struct td_ike_sa *sa);
 void td_ike_exchange_drop(struct td_ike_sa *sa); // at the end of an SA
+// What waits for the exchange under way has to be over by then.
+void td_ike_exchange_hurry(struct td_ike_sa *sa, uint64_t deadline_ns);
 // Seals the answer to the peer's request expected_id, sends it and keeps it for repetitions.
 void td_ike_answer(struct td_ike_sa *sa, uint8_t exchange, struct td_ike_chain *chain);
 void td_ike_answer_notify(struct td_ike_sa *sa, uint8_t exchange, uint16_t notify, struct td_bytes data);

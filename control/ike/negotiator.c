@@ -87,8 +87,11 @@ static void rekey(void *context, struct td_life_child *life, uint64_t deadline_n
 	struct td_ike_child *child = life->negotiator;
 
 	(void)context;
-	if (child && !child_task(child, TD_TASK_REKEY_CHILD, deadline_ns))
+	if (!child)
+		return;
+	if (!child_task(child, TD_TASK_REKEY_CHILD, deadline_ns))
 		child->rekey_lost = true;
+	td_ike_exchange_hurry(child->sa, deadline_ns);
 }
 
 void td_ike_child_erase(struct td_ike_child *child)

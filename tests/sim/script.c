@@ -123,8 +123,12 @@ static void end_set_up(struct run *run, unsigned link, unsigned index)
 	    .name = "tunnel",
 	    .start = index == 0 || (flags & SCRIPT_BOTH_START) ? TD_START_BOOT : TD_START_RESPOND,
 	    .slots = flags & SCRIPT_WORKERS ? 3 : 1,
-	    .soft_ns = flags & SCRIPT_LIFETIME ? SIM_S : 0,
-	    .hard_ns = flags & SCRIPT_LIFETIME ? SIM_S * 3 / 2 : 0,
+	    .soft_ns = flags & SCRIPT_LIFETIME ? SIM_S
+	               : flags & SCRIPT_HOUR   ? 3600 * SIM_S
+	                                       : 0,
+	    .hard_ns = flags & SCRIPT_LIFETIME ? SIM_S * 3 / 2
+	               : flags & SCRIPT_HOUR   ? 3960 * SIM_S
+	                                       : 0,
 	    .drain_ns = SIM_S,
 	    .quiet_ns = 8 * SIM_S,
 	    .retry_ns = 200 * SIM_MS,
@@ -355,6 +359,8 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		number_check(run, stats->activated_by_message, value);
 	else if (strncmp(what, "early", length) == 0)
 		number_check(run, stats->activated_early, value);
+	else if (strncmp(what, "repeated", length) == 0)
+		number_check(run, td_ike_stats(end->node->ike)->retransmitted, value);
 	else if (strncmp(what, "rekeyed", length) == 0)
 		number_check(run, end->node->ike_rekeyed, value);
 	else if (strncmp(what, "nonce", length) == 0)

@@ -25,6 +25,7 @@
 //   A:traffic=N                so many children of A's have been activated by traffic (also: timer, delete,
 //                              answer, message, early)
 //   A:failed=N                 so many IKE SAs of A's have failed (also: dead, rekeyed, expired, renewed)
+//   A:repeated=N               A has sent requests again so often
 //   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
 //   A:accepted=N               A has made so many sessions of first messages (also: answered)
 //   *A>noise?  again           it arrives, and somebody keeps what was seen; who sends it once more
@@ -81,6 +82,7 @@ enum sim_script_flag {
 	SCRIPT_PART_FIRST = 1 << 27,
 	SCRIPT_PART_LAST = 1 << 28,
 	SCRIPT_SAME_TS = 1 << 29,
+	SCRIPT_HOUR = 1 << 30, // soft after an hour, hard six minutes later
 	SCRIPT_TWO = SCRIPT_PART_FIRST | SCRIPT_PART_LAST | SCRIPT_SAME_TS,
 };
 

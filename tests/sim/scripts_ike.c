@@ -112,6 +112,11 @@ const struct sim_script sim_scripts_ike[] = {
         "flow=1100 trouble B:crash B:start wait=100 B>info?(INVALID_SPI) -A>info? rest=900", 'A'},
     {"a reboot of the initiator is over before two retransmissions", 0,
         "flow=1100 trouble A:crash A:start rest=1000", 'A'},
+    // After 500, 750, 1125 and 1688 ms.
+    {"repetitions of IKE_SA_INIT come less and less often", SCRIPT_FRESH | SCRIPT_HOUR,
+        "wait=6000 A:repeated=4", 0},
+    {"repetitions of a question come less and less often", SCRIPT_HOUR | SCRIPT_LIVENESS,
+        "trouble A:mute wait=6000 A:repeated=4 A:heard", 0},
     {"a dead peer is given up", SCRIPT_LIVENESS,
         "trouble B:mute A:mute wait=12000 A:dead=1 B:dead=1 A:ikes=1 A:heard B:heard", 0},
     {"a live peer is asked and answers", SCRIPT_LIVENESS, "wait=1200 A>info? B>info! A:dead=0", 'A'},
