@@ -192,7 +192,8 @@ static bool child_is_of(const struct td_ike_child *child, const struct td_life_t
 	return child->life->tunnel == life;
 }
 
-// Whether another tunnel has a child on the SA, or is about to.
+// Whether another tunnel has a child on the SA that stays, or is about to. One that goes may be the last one
+// of a tunnel that was taken down just before.
 static bool serves_others(const struct td_ike_sa *sa, const struct td_life_tunnel *life)
 {
 	const struct td_ike_task *task = sa->exchange.task;
@@ -203,8 +204,11 @@ static bool serves_others(const struct td_ike_sa *sa, const struct td_life_tunne
 	TAILQ_FOREACH (task, &sa->tasks, entry)
 		if (task->kind == TD_TASK_CREATE && task->tunnel != life)
 			return true;
+	TAILQ_FOREACH (task, &sa->peer->waiting, entry)
+		if (task->tunnel != life)
+			return true;
 	TAILQ_FOREACH (child, &sa->children, of_sa)
-		if (!child_is_of(child, life))
+		if (!child_is_of(child, life) && !child->erasing)
 			return true;
 	return false;
 }

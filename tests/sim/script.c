@@ -401,6 +401,12 @@ static void decoy_add(struct sim_node *node, unsigned peer)
 		abort();
 }
 
+static void all_ends(struct run *run, char letter, void (*fn)(struct sim_end *end))
+{
+	for (unsigned i = 0; i < run->world->link_count; i++)
+		fn(&run->world->links[i].ends[letter == 'A' ? 0 : 1]);
+}
+
 static void of_node(struct run *run, char letter, const char *what)
 {
 	struct sim_end *end = end_of(run, letter);
@@ -418,6 +424,10 @@ static void of_node(struct run *run, char letter, const char *what)
 		sim_end_down(end);
 	else if (strcmp(what, "up") == 0)
 		sim_end_up(end);
+	else if (strcmp(what, "all-down") == 0)
+		all_ends(run, letter, sim_end_down);
+	else if (strcmp(what, "all-up") == 0)
+		all_ends(run, letter, sim_end_up);
 	else if (strcmp(what, "crash") == 0)
 		sim_node_stop(node, true);
 	else if (strcmp(what, "start") == 0)

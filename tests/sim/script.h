@@ -6,6 +6,7 @@
 //
 // clang-format off
 //   A:rekey A:rekey-ike        an operator's wish; A:down A:up, A:crash A:start
+//   A:all-down A:all-up        the same for all tunnels at once
 //   A:soft A:hard              the child that A sends on reaches a limit; A:hard-old: its oldest child does
 //   A:nonce=00,ff              first bytes of A's next nonces
 //   A>create?                  A's oldest create request arrives; "!" is an answer; init, auth, create, info
