@@ -490,7 +490,7 @@ void td_ike_init_asked(struct td_ike *ike, const struct td_path *path, const str
 		ike->stats.malformed++;
 		return;
 	}
-	sa = td_ike_sa_find_init(ike, header->spi_i, path);
+	sa = td_ike_sa_find_init(ike, header->spi_i, path, false);
 	if (sa) {
 		// Only the very request is one that comes again (RFC 7296 2.1), and gets no more than it
 		// cost.

@@ -330,7 +330,9 @@ struct td_ike_sa *td_ike_sa_find(struct td_ike *ike, uint64_t own_spi);
 // An established one between two addresses.
 struct td_ike_sa *td_ike_sa_find_path(
     struct td_ike *ike, const struct td_ip *local, const struct td_ip *remote);
-struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const struct td_path *path);
+// The one that a first message of this kind has begun: IKE_SA_INIT or one of the one-round-trip exchange.
+struct td_ike_sa *td_ike_sa_find_init(
+    struct td_ike *ike, uint64_t spi_i, const struct td_path *path, bool onertt);
 void td_ike_sa_init_link(struct td_ike_sa *sa, bool half_open);
 void td_ike_sa_init_unlink(struct td_ike_sa *sa);
 // How many half-open ones an address has.

@@ -37,7 +37,8 @@ static struct td_ike_sa *sa_of_init(struct td_hash_node *node)
 	return (struct td_ike_sa *)((char *)node - offsetof(struct td_ike_sa, by_init));
 }
 
-struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const struct td_path *path)
+struct td_ike_sa *td_ike_sa_find_init(
+    struct td_ike *ike, uint64_t spi_i, const struct td_path *path, bool onertt)
 {
 	uint64_t hash = init_hash(spi_i, path);
 
@@ -45,7 +46,8 @@ struct td_ike_sa *td_ike_sa_find_init(struct td_ike *ike, uint64_t spi_i, const 
 	     node = td_hash_next(node)) {
 		struct td_ike_sa *sa = sa_of_init(node);
 
-		if (sa->spi_i == spi_i && td_ip_equal(&sa->path.remote, &path->remote))
+		if (sa->spi_i == spi_i && (sa->onertt != NULL) == onertt &&
+		    td_ip_equal(&sa->path.remote, &path->remote))
 			return sa;
 	}
 	return NULL;

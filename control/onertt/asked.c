@@ -122,12 +122,12 @@ static bool name_make(struct td_onertt_asked *asked)
 // A request that comes again gets the same answer again, until the initiator has gone on.
 static bool answered_again(const struct td_onertt_asked *asked)
 {
-	struct td_ike_sa *sa = td_ike_sa_find_init(asked->ike, asked->header->spi_i, asked->path);
+	struct td_ike_sa *sa = td_ike_sa_find_init(asked->ike, asked->header->spi_i, asked->path, true);
 	uint8_t digest[sizeof(sa->onertt->digest)];
 
 	if (!sa)
 		return false;
-	if (sa->onertt && td_sha256(&asked->body, 1, digest) == 0 &&
+	if (td_sha256(&asked->body, 1, digest) == 0 &&
 	    memcmp(sa->onertt->digest, digest, sizeof(digest)) == 0)
 		td_ike_answer_again(sa, asked->path);
 	else

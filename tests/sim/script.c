@@ -395,6 +395,8 @@ static void decoy_add(struct sim_node *node, unsigned peer)
 	struct td_ike_peer_config config = node->peer_config[peer];
 
 	config.remote_id.data[0] = 'z';
+	config.onertt.enabled = false;
+	config.local = config.remote = node->credential;
 	config.proposals.count = 0;
 	proposals("aes128gcm16-prfsha256-x25519", TD_IKE_PROTO_IKE, &config.proposals);
 	if (!td_ike_peer_add(node->ike, &config))
@@ -434,6 +436,8 @@ static void of_node(struct run *run, char letter, const char *what)
 		sim_node_start(node);
 	else if (strcmp(what, "stranger") == 0)
 		sim_stranger_asks(node, peer->index);
+	else if (strcmp(what, "squat") == 0)
+		sim_stranger_squats(node, peer->index);
 	else if (strcmp(what, "decoy") == 0)
 		decoy_add(node, peer->index);
 	else if (strcmp(what, "minimal") == 0)

@@ -36,6 +36,7 @@
 //   A:later=N                  somebody sets A's clock to N s later
 //   A:stranger                 who has seen A's SPIs asks about them in the wrong roles
 //   A:told=N                   who has seen A's first message answers it with a notify of this number
+//   A:squat                    who has seen A's SPI sends the peer an IKE_SA_INIT with it
 //   A:decoy                    another peer between the addresses, with other proposals
 //   A:rename                   A has another identity when it starts again
 //   A:unsealed=N               A has no memory for its next N messages
@@ -108,6 +109,7 @@ void sim_anybody_add(struct sim_end *end);
 // What somebody on the way does (script_stranger.c).
 void sim_stranger_asks(struct sim_node *node, unsigned peer);
 void sim_stranger_answers(struct sim_node *node, unsigned peer, uint16_t notify);
+void sim_stranger_squats(struct sim_node *node, unsigned peer);
 void sim_message_alter(struct sim_message *message, char how);
 
 extern const struct sim_script sim_scripts_child[], sim_scripts_ike[],

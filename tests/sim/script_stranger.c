@@ -53,6 +53,36 @@ void sim_stranger_answers(struct sim_node *node, unsigned peer, uint16_t notify)
 	td_ike_receive(node->ike, &sa->path, td_writer_bytes_of(&writer));
 }
 
+// Somebody who has seen a node's first message sends the peer another one with the same SPI, from the same
+// address.
+void sim_stranger_squats(struct sim_node *node, unsigned peer)
+{
+	static const uint8_t base[32] = {9}, nonce[32] = {1};
+	const struct td_ike_sa *sa = TAILQ_FIRST(&node->peers[peer]->sas);
+	uint8_t payloads[512], bytes[TD_IKE_HEADER_BYTES + sizeof(payloads)];
+	struct td_writer writer = {.data = bytes, .capacity = sizeof(bytes)};
+	struct td_ike_chain chain;
+
+	if (!sa)
+		return;
+	struct td_path path = {sa->path.remote, sa->path.local, sa->path.remote_port, sa->path.local_port};
+	td_ike_chain_init(&chain, payloads, sizeof(payloads));
+	td_ike_proposals_write(&chain, &node->peer_config[peer].proposals, NULL, 0);
+	td_ike_ke_write(&chain, TD_DH_X25519, (struct td_bytes){base, sizeof(base)});
+	td_ike_nonce_write(&chain, (struct td_bytes){nonce, sizeof(nonce)});
+	struct td_ike_header header = {
+	    .spi_i = sa->spi_i,
+	    .next_payload = chain.first,
+	    .version = TD_IKE_VERSION,
+	    .exchange = TD_IKE_SA_INIT,
+	    .flags = TD_IKE_FLAG_INITIATOR,
+	    .length = (uint32_t)(TD_IKE_HEADER_BYTES + chain.writer.length),
+	};
+	td_ike_header_write(&writer, &header);
+	td_writer_bytes(&writer, payloads, chain.writer.length);
+	td_ike_receive(node->world->nodes[peer].ike, &path, td_writer_bytes_of(&writer));
+}
+
 static void key_exchange_clear(struct sim_message *message)
 {
 	struct td_bytes body = {message->data + TD_IKE_HEADER_BYTES, message->length - TD_IKE_HEADER_BYTES};

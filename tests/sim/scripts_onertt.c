@@ -28,6 +28,8 @@ const struct sim_script sim_scripts_onertt[] = {
         'A'},
     {"onertt: message 1 is lost", FRESH,
         "-A>noise? wait=500 A>noise? B>noise! A>noise? B>noise! A:children=1", 'A'},
+    {"onertt: an IKE_SA_INIT that somebody forges with the same SPI", FRESH,
+        "A>noise? B>noise! B:decoy A:squat -B>init! A>noise? B>noise! A:children=1", 'A'},
     {"onertt: message 2 is lost, and comes again", FRESH,
         MET "-B>noise! wait=500 A>noise? B>noise! A:children=1 B:ikes=1", 'A'},
     {"onertt: both messages come twice", FRESH,

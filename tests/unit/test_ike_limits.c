@@ -217,7 +217,7 @@ Test(ike_limits, one_address_cannot_take_all_half_open_sas)
 static void stranger_asks(struct td_ike *ike, uint64_t spi, uint8_t exchange, uint16_t notify)
 {
 	const struct td_path path = path_from("198.51.100.1");
-	struct td_ike_sa *sa = td_ike_sa_find_init(ike, spi, &path), stranger;
+	struct td_ike_sa *sa = td_ike_sa_find_init(ike, spi, &path, false), stranger;
 	struct td_ike_packets packets = {0};
 	struct td_ike_chain chain;
 	uint8_t inside[64];
