@@ -131,7 +131,9 @@
 #define TD_IKE_KNOWN_MAX 1024 // peers' certificates of one trust that stay parsed, about 5 KB each
 #define TD_IKE_HINTS_PER_S 100 // unprotected answers (RFC 7296 2.21.4 asks for a limit)
 #define TD_IKE_PROBE_MS 1000 // between two liveness probes that unauthenticated hints cause
-#define TD_IKE_HALF_OPEN_MAX 4096 // responder's SAs before IKE_AUTH; further ones are refused
+// A responder's SAs before IKE_AUTH, and those of the one-round-trip exchange before any proof; further ones
+// are refused.
+#define TD_IKE_HALF_OPEN_MAX 4096
 #define TD_IKE_HALF_OPEN_COOKIE 64 // from here on initiators have to return a cookie (RFC 7296 2.6)
 #define TD_IKE_INIT_MAX                                                                                      \
 	4096 // bytes of an IKE_SA_INIT, which is kept until IKE_AUTH; MODP-3072 and every proposal need 1,200

@@ -243,7 +243,8 @@ struct td_ike {
 	LIST_HEAD(, td_ike_peer) peers;
 	unsigned peer_count;
 	LIST_HEAD(, td_ike_sa) sas, closed;
-	unsigned half_open;
+	unsigned half_open; // begun by IKE_SA_INIT
+	unsigned unproven; // the same, begun by the one-round-trip exchange
 	// IKE_SA_INITs that cost something and came to nothing, until then: they count as if half-open.
 	unsigned spoiled;
 	uint64_t spoiled_until_ns;

@@ -97,12 +97,17 @@ unsigned td_ike_source_count(const struct td_ike *ike, const struct td_ip *remot
 	return count;
 }
 
+static unsigned *half_open_of(struct td_ike_sa *sa)
+{
+	return sa->onertt ? &sa->ike->unproven : &sa->ike->half_open;
+}
+
 void td_ike_sa_init_link(struct td_ike_sa *sa, bool half_open)
 {
 	if (half_open)
 		td_hash_link(&sa->ike->by_source, &sa->by_source, source_hash(&sa->path.remote));
 	sa->half_open = half_open;
-	sa->ike->half_open += half_open;
+	*half_open_of(sa) += half_open;
 	sa->init_linked = true;
 	td_hash_link(&sa->ike->by_init, &sa->by_init, init_hash(sa->spi_i, &sa->path));
 }
@@ -113,7 +118,7 @@ void td_ike_sa_init_unlink(struct td_ike_sa *sa)
 		return;
 	if (sa->half_open)
 		td_hash_unlink(&sa->ike->by_source, &sa->by_source);
-	sa->ike->half_open -= sa->half_open;
+	*half_open_of(sa) -= sa->half_open;
 	sa->half_open = sa->init_linked = false;
 	td_hash_unlink(&sa->ike->by_init, &sa->by_init);
 }

@@ -88,7 +88,7 @@ bool td_onertt_load_passed(struct td_onertt_asked *asked, const struct td_ike_pa
 		return false;
 	asked->returned = cookie && td_ike_cookie_valid(ike, asked->path, asked->header->spi_i,
 	                                asked->ephemeral, cookie->data);
-	if (++load->asked <= TD_ONERTT_FREE_PER_S && ike->half_open < TD_IKE_HALF_OPEN_COOKIE)
+	if (++load->asked <= TD_ONERTT_FREE_PER_S && ike->half_open + ike->unproven < TD_IKE_HALF_OPEN_COOKIE)
 		return true;
 	if (!asked->returned) {
 		ike->stats.cookies_wrong += cookie != NULL;
@@ -99,8 +99,9 @@ bool td_onertt_load_passed(struct td_onertt_asked *asked, const struct td_ike_pa
 		td_onertt_stats_of(ike)->limited++;
 		return false;
 	}
-	// With IK nothing stays half open.
-	if (asked->pattern == TD_NOISE_IK || ike->half_open < TD_IKE_HALF_OPEN_MAX)
+	// With IK nothing stays half open. What IKE_SA_INITs have begun takes no place of those who are about
+	// to prove something.
+	if (asked->pattern == TD_NOISE_IK || ike->unproven < TD_IKE_HALF_OPEN_MAX)
 		return true;
 	ike->stats.half_open_refused++;
 	return false;

@@ -384,7 +384,7 @@ void fuzz_gateway_stop(struct fuzz_gateway *gateway)
 			tunnel_remove(gateway, i);
 		for (unsigned i = 0; i < FUZZ_PEERS && gateway->peers[i]; i++)
 			td_ike_peer_remove(gateway->peers[i]);
-		fuzz_require(gateway->ike->half_open == 0);
+		fuzz_require(gateway->ike->half_open == 0 && gateway->ike->unproven == 0);
 	}
 	td_ike_destroy(gateway->ike);
 	td_lifecycle_destroy(gateway->life);

@@ -369,6 +369,8 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		end->node->wall_off_us += (int64_t)strtoull(value, NULL, 10) * 1000000;
 	else if (strncmp(what, "unsealed", length) == 0)
 		sim_fault_seals(end->node, (unsigned)strtoul(value, NULL, 10));
+	else if (strncmp(what, "crowd", length) == 0)
+		end->node->ike->half_open += (unsigned)strtoul(value, NULL, 10);
 	else if (strncmp(what, "uninstalled", length) == 0)
 		end->node->refusals = (unsigned)strtoul(value, NULL, 10);
 	else if (strncmp(what, "told", length) == 0)

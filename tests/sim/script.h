@@ -41,6 +41,7 @@
 //   A:rename                   A has another identity when it starts again
 //   A:unsealed=N               A has no memory for its next N messages
 //   A:untasked=N               for its next N tasks (liveness aside)
+//   A:crowd=N                  so many IKE_SA_INITs of others, who go no further, are half-open at A
 //   A:uninstalled=N            A's data plane has no room for its next N children
 //   A:minimal                  A takes no children but that of IKE_AUTH (RFC 7815)
 //   A:turn                     A has its Diffie-Hellman groups in another order from now on

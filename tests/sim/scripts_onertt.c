@@ -58,6 +58,10 @@ const struct sim_script sim_scripts_onertt[] = {
         'A'},
     {"onertt: a registration secret proves itself by the first packet", FRESH | SCRIPT_SECRET,
         MET "B>noise! wait=10 B:traffic=1 A>info? B>info! B:ikes=1", 'A'},
+    {"onertt: a registration secret beside all half-open SAs of IKE_SA_INIT", FRESH | SCRIPT_SECRET,
+        "B:crowd=4096 A>noise? B>noise!(COOKIE) A>noise? B>noise! A>noise? B>noise!(COOKIE) A>noise? "
+        "B>noise! wait=10 B:traffic=1 A>info? B>info! B:ikes=1",
+        'A'},
     {"onertt: both sides connect at once", FRESH | SCRIPT_BOTH_START,
         "A>noise? B>noise? B>noise! A>noise! A>noise? B>noise? B>noise! A>noise! wait=5", 0},
     {"onertt: behind a NAT", FRESH | SCRIPT_NAT,
