@@ -349,6 +349,8 @@ void td_ike_sa_close(struct td_ike_sa *sa, const char *kind, const char *reason)
 struct td_ike_sa *td_ike_peer_sa(const struct td_ike_peer *peer);
 // Children, tasks and what is known of the peer go to the successor.
 void td_ike_sa_inherit(struct td_ike_sa *successor, struct td_ike_sa *sa);
+void td_ike_sa_path_set(struct td_ike_sa *sa, const struct td_path *path);
+// An authentic message has come this way: follows the peer as far as it may move.
 void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path);
 static inline uint64_t td_ike_own_spi(const struct td_ike_sa *sa)
 {

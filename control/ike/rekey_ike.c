@@ -203,6 +203,8 @@ static void rekey_answered(struct td_ike_sa *sa, const struct td_ike_payloads *a
 	struct td_ike_sa *successor = sa->exchange.negotiation.successor;
 	bool made = !refusal && choice_take(sa, successor, answer) == 0;
 
+	// The peer may have moved since the successor was made.
+	td_ike_sa_path_set(successor, &sa->path);
 	if (made)
 		td_ike_token_read(successor, answer);
 	else

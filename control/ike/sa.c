@@ -392,6 +392,13 @@ void td_ike_sa_inherit(struct td_ike_sa *successor, struct td_ike_sa *sa)
 	td_timers_cancel(sa->ike->env.timers, &sa->liveness_timer);
 }
 
+void td_ike_sa_path_set(struct td_ike_sa *sa, const struct td_path *path)
+{
+	td_hash_unlink(&sa->ike->by_path, &sa->by_path);
+	sa->path = *path;
+	path_link(sa);
+}
+
 void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path)
 {
 	// RFC 7296 2.23: the initiator may go over to port 4500, with or without a NAT; answers come from

@@ -79,6 +79,8 @@ const struct sim_script sim_scripts_ike[] = {
         "A:rekey A>create? -B>create! rebind wait=500 A>create? B>create! A>info? B>info! B:rekey B>create? "
         "A>create!",
         0},
+    {"NAT: new ports while the IKE SA is rekeyed", SCRIPT_NAT,
+        "B:rekey-ike rebind B>create? A>create! B>info?(D(IKE) A>info! B:rekey B>create? A>create!", 0},
     {"NAT: new ports between IKE_AUTH and its repetition", SCRIPT_FRESH | SCRIPT_NAT,
         "A>init? B>init! A>auth? -B>auth! rebind wait=500 A>auth? B>auth! A:children=1 A:rekey A>create? "
         "B>create!",
