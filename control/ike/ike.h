@@ -38,6 +38,8 @@ struct td_ike_env {
 	// "child_refused". sa is NULL when there is none yet; reason may be.
 	void (*event)(void *context, const char *kind, const struct td_ike_peer *peer,
 	    const struct td_ike_sa *sa, const char *reason);
+	// A peer behind a NAT has moved, with the children of a tunnel (RFC 7296 2.23); or NULL.
+	void (*moved)(void *context, const struct td_life_tunnel *tunnel, const struct td_path *path);
 };
 
 // One peer: the IKE SA with it and all its tunnels share this.

@@ -401,6 +401,8 @@ void td_ike_sa_path_set(struct td_ike_sa *sa, const struct td_path *path)
 
 void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path)
 {
+	const struct td_ike_child *child;
+
 	// RFC 7296 2.23: the initiator may go over to port 4500, with or without a NAT; answers come from
 	// there.
 	if (path->local_port != sa->path.local_port) {
@@ -416,4 +418,8 @@ void td_ike_sa_path_update(struct td_ike_sa *sa, const struct td_path *path)
 	sa->path.remote_port = path->remote_port;
 	path_link(sa);
 	td_ike_event(sa, "ike_moved", NULL);
+	// All that is sent to the peer goes there, ESP too.
+	if (sa->ike->env.moved)
+		TAILQ_FOREACH (child, &sa->children, of_sa)
+			sa->ike->env.moved(sa->ike->env.context, child->life->tunnel, &sa->path);
 }

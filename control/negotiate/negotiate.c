@@ -63,6 +63,16 @@ static void ike_event(void *context, const char *kind, const struct td_ike_peer 
 	tell(context, &(struct td_negotiate_event){.kind = kind, .tunnel = name, .reason = reason});
 }
 
+// ESP in UDP has the addresses and ports of IKE at port 4500.
+static void ike_moved(void *context, const struct td_life_tunnel *life, const struct td_path *path)
+{
+	const struct td_negotiate *negotiate = context;
+	const struct td_negotiate_tunnel *tunnel = td_life_tunnel_user(life);
+
+	if (path->local_port == TD_IKE_NATT_PORT)
+		td_sad_tunnel_move(negotiate->sad, tunnel->sad, &path->remote, path->remote_port);
+}
+
 static void tunnel_note(struct td_negotiate_tunnel *tunnel, const char *kind, const char *reason)
 {
 	if (strcmp(kind, "tunnel_connecting") == 0) {
@@ -149,6 +159,7 @@ static int parts_make(struct td_negotiate *negotiate, struct td_error *error)
 	    .unix_time = unix_time,
 	    .wall_us = td_negotiate_wall_us,
 	    .event = ike_event,
+	    .moved = ike_moved,
 	};
 
 	negotiate->sockets = td_ike_sockets_create(negotiate->loop, message_received, negotiate);

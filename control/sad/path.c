@@ -12,20 +12,10 @@ static void pmtu_forget(void *context)
 	td_dp_tunnel_pmtu(tunnel->dp, 0);
 }
 
-void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event)
+static void peer_follow(struct td_sad *sad, struct td_sad_tunnel *tunnel, const struct td_event *event)
 {
-	struct td_tunnel *public = td_sad_tunnel_at(sad, event->tunnel);
-	if (!public)
-		return;
-	struct td_sad_tunnel *tunnel = td_sad_tunnel_of(public);
-	const struct td_sa *from = td_sad_sa_find_in(sad, event->spi);
 	struct td_sad_entry *entry;
 
-	// A draining SA's late packets come from where the peer was.
-	if (!from || from->tunnel != &tunnel->tunnel || from->state == TD_SA_DRAINING ||
-	    (td_ip_equal(&tunnel->tunnel.peer_address, &event->source) &&
-	        tunnel->tunnel.peer_port == event->source_port))
-		return;
 	td_dp_tunnel_moved(tunnel->tunnel.dp);
 	// Another path, about which nothing is known.
 	td_loop_timer_cancel(sad->loop, &tunnel->tunnel.pmtu_timer);
@@ -41,6 +31,32 @@ void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event)
 		}
 	if (sad->fn)
 		sad->fn(sad->context, "peer_moved", NULL, &tunnel->tunnel, event);
+}
+
+void td_sad_peer_moved(struct td_sad *sad, const struct td_event *event)
+{
+	struct td_tunnel *public = td_sad_tunnel_at(sad, event->tunnel);
+	if (!public)
+		return;
+	struct td_sad_tunnel *tunnel = td_sad_tunnel_of(public);
+	const struct td_sa *from = td_sad_sa_find_in(sad, event->spi);
+
+	// A draining SA's late packets come from where the peer was.
+	if (!from || from->tunnel != &tunnel->tunnel || from->state == TD_SA_DRAINING ||
+	    (td_ip_equal(&tunnel->tunnel.peer_address, &event->source) &&
+	        tunnel->tunnel.peer_port == event->source_port))
+		return;
+	peer_follow(sad, tunnel, event);
+}
+
+void td_sad_tunnel_move(
+    struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote, uint16_t port)
+{
+	const struct td_event event = {
+	    .kind = TD_EVENT_PEER_MOVED, .tunnel = tunnel->id, .source = *remote, .source_port = port};
+
+	if (tunnel->peer_port && (!td_ip_equal(&tunnel->peer_address, remote) || tunnel->peer_port != port))
+		peer_follow(sad, td_sad_tunnel_of(tunnel), &event);
 }
 
 // The tunnel that a hint is about: it must quote an outbound SA that is in use, and its peer.

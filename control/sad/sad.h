@@ -123,6 +123,9 @@ struct td_sa_request {
 };
 // The peer is where an SA goes, which is sent on from now on. For tunnels that negotiate it.
 void td_sad_tunnel_path(struct td_sad *sad, const struct td_sa *sa);
+// An authentic message of its negotiation has come from there: what goes in UDP follows the peer.
+void td_sad_tunnel_move(
+    struct td_sad *sad, struct td_tunnel *tunnel, const struct td_ip *remote, uint16_t port);
 // All or nothing: on error *failed is the index of the request at fault and nothing was changed.
 int td_sad_add(struct td_sad *sad, const struct td_sa_request *requests, unsigned count, unsigned *failed,
     struct td_error *error);

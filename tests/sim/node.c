@@ -102,6 +102,16 @@ static void life_event(void *context, const char *kind, const struct td_life_tun
 		    reason ? ": " : "", reason ? reason : "");
 }
 
+static void ike_moved(void *context, const struct td_life_tunnel *tunnel, const struct td_path *path)
+{
+	struct sim_node *node = context;
+	const struct sim_end *end = td_life_tunnel_user(tunnel);
+
+	sim_trace(node->world, "%c  the peer of tunnel %u is at port %u", sim_letter(node), end->link->index,
+	    path->remote_port);
+	node->moved++;
+}
+
 // ---- configuration ------------------------------------------------------------------------------
 
 void sim_node_init(struct sim_world *world, unsigned index)
@@ -194,6 +204,7 @@ void sim_node_start(struct sim_node *node)
 	    .wall_us = node_wall_us,
 	    .accepted = node->accepted,
 	    .event = ike_event,
+	    .moved = ike_moved,
 	};
 	struct td_life_env life_env = {
 	    .timers = &node->timers,

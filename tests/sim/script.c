@@ -359,6 +359,8 @@ static void of_node_check(struct run *run, char letter, const char *what, size_t
 		number_check(run, stats->activated_by_message, value);
 	else if (strncmp(what, "early", length) == 0)
 		number_check(run, stats->activated_early, value);
+	else if (strncmp(what, "moved", length) == 0)
+		number_check(run, end->node->moved, value);
 	else if (strncmp(what, "repeated", length) == 0)
 		number_check(run, td_ike_stats(end->node->ike)->retransmitted, value);
 	else if (strncmp(what, "rekeyed", length) == 0)

@@ -26,6 +26,7 @@
 //   A:traffic=N                so many children of A's have been activated by traffic (also: timer, delete,
 //                              answer, message, early)
 //   A:failed=N                 so many IKE SAs of A's have failed (also: dead, rekeyed, expired, renewed)
+//   A:moved=N                  so often IKE messages have shown A that a tunnel's peer has moved
 //   A:repeated=N               A has sent requests again so often
 //   A:stale=N                  A has refused so many first messages or others for their time (also: replayed)
 //   A:accepted=N               A has made so many sessions of first messages (also: answered)

@@ -74,7 +74,11 @@ const struct sim_script sim_scripts_ike[] = {
         "A>init? B>init! -A>auth?(fragment) +A>auth?(fragment) wait=500 A>auth? A>auth? A>auth?", 'A'},
     {"NAT: ports float", SCRIPT_FRESH | SCRIPT_NAT, "A>init? B>init! A>auth? B>auth!", 'A'},
     {"NAT: new ports of a live peer", SCRIPT_NAT,
-        "rebind A:rekey A>create? B>create! A>info? B>info! B:rekey B>create? A>create!", 0},
+        "B:moved=0 rebind A:rekey A>create? B:moved=1 B>create! A>info? B>info! B:rekey B>create? A>create! "
+        "A:moved=0 B:moved=1",
+        0},
+    {"NAT: ESP follows IKE messages, and those that are forged move nothing", SCRIPT_NAT,
+        "rebind A:rekey ~A>create? B:moved=0 wait=500 A>create? B:moved=1 B>create!", 0},
     {"NAT: new ports between a request and its repetition", SCRIPT_NAT,
         "A:rekey A>create? -B>create! rebind wait=500 A>create? B>create! A>info? B>info! B:rekey B>create? "
         "A>create!",

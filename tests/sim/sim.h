@@ -169,6 +169,7 @@ struct sim_node {
 	unsigned broken; // rule that this node breaks, or SIM_BREAK_HARD; 0: none
 	const uint8_t *nonce_bytes; // first bytes of the next nonces, for scripts; NULL: random
 	unsigned nonce_count;
+	uint64_t moved; // tunnels
 	uint64_t ike_up, ike_dead, ike_down, ike_failed, ike_rekeyed; // events
 };
 

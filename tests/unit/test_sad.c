@@ -590,6 +590,31 @@ Test(sad, peer_that_moves_is_followed, .init = start, .fini = stop)
 	cr_expect_eq(count_seen("peer_moved"), 1);
 }
 
+// What is not in UDP has no NAT to follow.
+Test(sad, peer_whose_ike_messages_move_is_followed, .init = start, .fini = stop)
+{
+	struct td_event event = {
+	    .kind = TD_EVENT_PEER_MOVED, .tunnel = 0, .spi = 0x1001, .source_port = 61000};
+	struct td_tunnel *tunnel = td_sad_tunnel_find(sad, "t0"), *plain = td_sad_tunnel_find(sad, "t1");
+	struct td_ip moved;
+
+	cr_assert_eq(td_ip_parse("198.51.100.9", &event.source), 0);
+	cr_assert_eq(td_ip_parse("198.51.100.10", &moved), 0);
+	cr_assert_eq(add(request("t0", true, 0x2001, 0, true)), 0);
+	cr_assert_eq(add(request("t1", true, 0x2002, 0, true)), 0);
+	cr_assert_eq(add(request("t0", false, 0x1001, 0, false)), 0);
+	td_sad_tunnel_move(sad, plain, &moved, 62000);
+	cr_expect_eq(fake_dp.moves, 0, "not in UDP");
+	td_sad_event(sad, &event);
+	td_sad_tunnel_move(sad, tunnel, &moved, 62000);
+	td_sad_tunnel_move(sad, tunnel, &moved, 62000);
+	cr_expect_eq(fake_dp.moves, 2);
+	cr_expect_eq(fake_dp.moved_port, 62000);
+	cr_expect(td_ip_equal(&tunnel->peer_address, &moved));
+	cr_expect_eq(tunnel->peer_port, 62000);
+	cr_expect_eq(count_seen("peer_moved"), 2);
+}
+
 Test(sad, holds_200000_sas, .timeout = 60)
 {
 	start();
