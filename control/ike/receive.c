@@ -233,7 +233,7 @@ static void protected_received(struct td_ike_sa *sa, const struct td_path *path,
 		first = response ? sa->answer_fragments.first : sa->request_fragments.first;
 	if (!td_onertt_fresh(sa, response, inside, first))
 		return;
-	td_onertt_proved(sa);
+	td_onertt_proved(sa, inside, first);
 	sa->heard_ns = td_ike_now(sa->ike);
 	td_ike_sa_path_update(sa, path);
 	if (response)

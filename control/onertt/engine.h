@@ -34,9 +34,9 @@ int td_onertt_stamp(struct td_ike_sa *sa, struct td_ike_chain *chain);
 bool td_onertt_fresh(struct td_ike_sa *sa, bool response, struct td_bytes inside, uint8_t first);
 // The successor of a rekey belongs to the same session. Returns 0 or -errno.
 int td_onertt_inherit(struct td_ike_sa *successor, const struct td_ike_sa *sa);
-// The peer has proved who it is, by a message or a packet under the session's keys.
-void td_onertt_proved(struct td_ike_sa *sa);
-void td_onertt_proved_soon(struct td_ike_sa *sa); // the same, not within the call
+// The peer has proved who it is, by a message under the session's keys: what is inside.
+void td_onertt_proved(struct td_ike_sa *sa, struct td_bytes inside, uint8_t first);
+void td_onertt_proved_soon(struct td_ike_sa *sa); // the same by a packet, not within the call
 // The peer deletes an SA: it has the answer about the session that this one goes on in.
 void td_onertt_overtaken(struct td_ike_sa *sa);
 bool td_onertt_is_unproven(const struct td_ike_sa *sa);

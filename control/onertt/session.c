@@ -245,7 +245,23 @@ bool td_onertt_is_unproven(const struct td_ike_sa *sa)
 	       sa->peer->config.onertt.authentication == TD_ONERTT_SECRET;
 }
 
-static void proved(struct td_ike_sa *sa)
+// Whether a message deletes the child that goes out with this SPI.
+static bool deletes(const struct td_ike_payloads *message, uint32_t spi_out)
+{
+	uint32_t spi;
+
+	for (unsigned i = 0; i < message->delete_count; i++) {
+		struct td_cursor cursor = td_cursor_of(message->deletes[i].spis);
+
+		while (message->deletes[i].protocol == TD_IKE_PROTO_ESP && td_cursor_u32(&cursor, &spi))
+			if (spi == spi_out)
+				return true;
+	}
+	return false;
+}
+
+// By a message, or NULL: by a packet. A child that it deletes is not sent on any more.
+static void proved(struct td_ike_sa *sa, const struct td_ike_payloads *message)
 {
 	struct td_ike_sa *old = td_onertt_continued(sa);
 	struct td_ike_child *child, *next;
@@ -259,7 +275,7 @@ static void proved(struct td_ike_sa *sa)
 	}
 	for (child = TAILQ_FIRST(&sa->children); child; child = next) {
 		next = TAILQ_NEXT(child, of_sa);
-		if (child->life->state == TD_CHILD_PENDING)
+		if (child->life->state == TD_CHILD_PENDING && !(message && deletes(message, child->spi_out)))
 			td_life_child_confirmed(child->life);
 	}
 	td_onertt_former_close(sa);
@@ -272,15 +288,17 @@ static void soon_due(void *context)
 
 	td_ike_bury(sa->ike);
 	if (td_onertt_is_unproven(sa))
-		proved(sa);
+		proved(sa, NULL);
 	else
 		td_ike_tasks_run(sa);
 }
 
-void td_onertt_proved(struct td_ike_sa *sa)
+void td_onertt_proved(struct td_ike_sa *sa, struct td_bytes inside, uint8_t first)
 {
+	struct td_ike_payloads message;
+
 	if (td_onertt_is_unproven(sa))
-		proved(sa);
+		proved(sa, td_ike_payloads_read(inside, first, &message) == 0 ? &message : NULL);
 }
 
 void td_onertt_overtaken(struct td_ike_sa *sa)
@@ -289,7 +307,7 @@ void td_onertt_overtaken(struct td_ike_sa *sa)
 
 	TAILQ_FOREACH (other, &sa->peer->sas, of_peer)
 		if (td_onertt_is_unproven(other) && td_onertt_continued(other) == sa) {
-			proved(other);
+			proved(other, NULL);
 			return;
 		}
 }

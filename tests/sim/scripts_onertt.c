@@ -58,6 +58,11 @@ const struct sim_script sim_scripts_onertt[] = {
         'A'},
     {"onertt: a registration secret proves itself by the first packet", FRESH | SCRIPT_SECRET,
         MET "B>noise! wait=10 B:traffic=1 A>info? B>info! B:ikes=1", 'A'},
+    {"onertt: a registration secret proves itself by deleting its child",
+        FRESH | SCRIPT_SECRET | SCRIPT_EARLY,
+        "A>noise? B>noise! wait=10 A:hard -A>noise? wait=4000 A>noise? B>noise! B:message=0 A>info?(D(ESP) "
+        "B:message=0 B>info! wait=50",
+        0},
     {"onertt: a registration secret beside all half-open SAs of IKE_SA_INIT", FRESH | SCRIPT_SECRET,
         "B:crowd=4096 A>noise? B>noise!(COOKIE) A>noise? B>noise! A>noise? B>noise!(COOKIE) A>noise? "
         "B>noise! wait=10 B:traffic=1 A>info? B>info! B:ikes=1",
