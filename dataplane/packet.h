@@ -23,8 +23,7 @@ struct td_packet {
 	bool dummy; // holds nothing, and is to become a dummy packet (RFC 4303 2.6)
 	bool decrypted; // came protected
 	bool selected; // is among what its SA carries: its fragments are, which may not show it
-	bool ports; // policy has asked for its ports: its fragments, which may not show them, would miss the
-	            // peer's
+	bool ports; // policy asks for its ports, which fragments of it may not show to the peer's policy
 	bool guarded; // quotes a packet that came protected: not to leave in plaintext
 	bool own; // made by the control thread: starts at its IP header and is only forwarded
 	bool kernel; // sent by the kernel: no hop was made, and its Ethernet header is in the headroom

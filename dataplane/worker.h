@@ -44,7 +44,8 @@ struct td_bucket {
 };
 
 // In the order in which the control thread takes them.
-// IKE_FIRST: IKE messages of nobody that is known yet (no responder SPI), which anybody can send in masses.
+// IKE_FIRST: IKE messages that name no SPI of this gateway (common/ike_spi.h), which anybody can send in
+// masses.
 enum td_punt_class {
 	TD_PUNT_IKE,
 	TD_PUNT_IKE_FIRST,
